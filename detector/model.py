@@ -1,0 +1,264 @@
+"""What the engine is about, as frozen data without behaviour: from the rule to the run record.
+
+Every `datetime` is aware and in UTC. Every duration is a `timedelta`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from detector.errors import StoreError
+    from detector.language.tree import Node, Query
+
+Source: TypeAlias = Mapping[str, Any]
+"""A document's body as JSON decodes it: nested, dotted, or both mixed."""
+
+Severity: TypeAlias = Literal["low", "medium", "high", "critical"]
+Status: TypeAlias = Literal["succeeded", "partial failure", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The span of time one run of a rule answers for: `start` is inside, `end` is not."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A proof a rule carries: these events make `alerts` alerts.
+
+    Times in an event may be relative to the run (`-30s`); ids may be absent.
+    """
+
+    name: str
+    events: tuple[Source, ...]
+    alerts: int
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """What a detection engineer wrote, read and checked. Compared and hashed by identity.
+
+    `lookback` is how far a window reaches behind its run (`from: now-6m` is six minutes), `delay`
+    how far before it the window ends (`to`, usually nothing). `where` is None exactly when
+    `unsupported` says why the rule cannot run. `parameters` holds every key of the rule under
+    Elastic's own name, as alerts carry them.
+    """
+
+    rule_id: str
+    name: str
+    type: str
+    index: tuple[str, ...]
+    severity: Severity
+    risk_score: float
+    interval: timedelta
+    lookback: timedelta
+    where: Query | None
+    parameters: Mapping[str, Any]
+    language: str | None = None
+    query: str | None = None
+    delay: timedelta = timedelta(0)
+    max_signals: int = 100
+    timestamp_override: str | None = None
+    timestamp_fallback: bool = True
+    identity: tuple[str, ...] | None = None
+    enabled: bool = True
+    unsupported: str | None = None
+    examples: tuple[Example, ...] = ()
+    file: Path | None = None
+    hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with a file or a setting, for people: shown, counted, never raised."""
+
+    message: str
+    level: Literal["error", "warning"] = "error"
+    hint: str | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    rule_id: str | None = None
+    text: str | None = None
+    width: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a search goes on: inside the point in time `point`, after the sort values `after`."""
+
+    point: str
+    after: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A question to the store: the documents in `index` that satisfy `where` inside `window`.
+
+    The window is asked of `time_field`; with `without`, only of documents that lack that field.
+    `fields` are returned as the index holds them, beside the source. Documents come oldest first.
+    """
+
+    rule_id: str
+    index: tuple[str, ...]
+    where: Node
+    window: Window
+    time_field: str
+    without: str | None = None
+    fields: tuple[str, ...] = ()
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One event as it was logged; `time` is its value of the field the window was asked of."""
+
+    index: str
+    id: str
+    source: Source
+    time: datetime
+    fields: Mapping[str, list[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer: documents oldest first, residual applied; `next` asks for those that follow.
+
+    `hits` counts what the store found before the residual. `incomplete` says what part of the
+    question was not answered (shards, a remote cluster); `transient` whether asking again may help.
+    """
+
+    documents: tuple[Document, ...]
+    next: Search | None = None
+    hits: int = 0
+    took_ms: int = 0
+    warning: str | None = None
+    incomplete: str | None = None
+    transient: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An answer that did not come; ends the run of the rule that asked."""
+
+    error: StoreError
+
+
+Answer: TypeAlias = Page | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The documents that together make one alert; `time` orders matches inside a window."""
+
+    documents: tuple[Document, ...]
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a detection yields to be sent a `Page` for each of `searches`, in their order."""
+
+    searches: tuple[Search, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a detection yields when it has matches: written before the detection goes on."""
+
+    matches: tuple[Match, ...]
+
+
+Detection: TypeAlias = Generator[Ask | Found, tuple[Page, ...] | None, None]
+"""A rule type at work: yields `Ask` and is sent pages, yields `Found` and is sent None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One run of a rule, as far as its alerts tell of it.
+
+    `time` becomes the alert's own `@timestamp`, `intended` the nominal time of the run. `identity`
+    maps index patterns to the fields that make two documents the same event; the first pattern
+    that fits is taken.
+    """
+
+    uuid: str
+    space: str
+    time: datetime
+    intended: datetime
+    manual: bool = False
+    identity: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    kibana_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """The document written to the alerts index `index` under the deterministic `id`."""
+
+    id: str
+    index: str
+    document: dict[str, Any]
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of alerts handed to a store, by id; `refused` gives the reason."""
+
+    created: frozenset[str]
+    existing: frozenset[str]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a rule has got: everything before `end` is covered, but for what is `waiting`.
+
+    `version` is the store's own mark of the copy that was read; saving a copy that is no longer the
+    latest is refused, so that two daemons cannot forget each other's waiting windows.
+    """
+
+    rule_id: str
+    end: datetime
+    waiting: tuple[Window, ...] = ()
+    version: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A span no run has covered, and why."""
+
+    rule_id: str
+    window: Window
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What the store remembers of one rule's run over one window."""
+
+    uuid: str
+    rule_id: str
+    name: str
+    window: Window
+    started: datetime
+    status: Status
+    kind: Literal["live", "catch-up", "backfill"]
+    matches: int = 0
+    alerts_created: int = 0
+    alerts_existing: int = 0
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    gap: Gap | None = None
+    search_ms: int = 0
+    write_ms: int = 0
+    rule_hash: str = ""

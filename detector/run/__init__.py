@@ -1,0 +1,1 @@
+"""Time and effect: which windows are due, and running them."""

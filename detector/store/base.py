@@ -1,0 +1,52 @@
+"""What every store promises: where events are read, and alerts and run records are written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Protocol
+
+from detector.model import Alert, Answer, Checkpoint, RunRecord, Search, Written
+
+
+class Store(Protocol):
+    """Answers searches, keeps alerts, remembers runs. Each call may be repeated without harm."""
+
+    def search(self, searches: Sequence[Search]) -> list[Answer]:
+        """Answer all `searches` at once, in their order.
+
+        A page holds only documents that satisfy its search exactly (the residual is already
+        applied), oldest first, copies with equal times by index and id. What goes wrong with one
+        search is its `Failure`; the others are answered all the same. Never raises `StoreError`.
+        """
+
+    def release(self) -> None:
+        """Let go of what open searches hold (points in time); their cursors end here."""
+
+    def known(self, ids: Collection[str]) -> frozenset[str]:
+        """Those of `ids` for which an alert exists, in whatever index of the space.
+
+        Sees every alert written before the last `refresh`. Raises `StoreError`.
+        """
+
+    def write_alerts(self, alerts: Sequence[Alert]) -> Written:
+        """Create the alerts that do not exist yet; one that exists is never touched.
+
+        An alert refused for good is kept as a dead letter with the reason. Raises `StoreError`
+        when the store cannot take them for now: some may have been written, and writing all of
+        them again is right.
+        """
+
+    def refresh(self) -> None:
+        """Make the alerts written so far visible to `known` and to readers."""
+
+    def checkpoints(self, rule_ids: Collection[str]) -> dict[str, Checkpoint]:
+        """How far each of these rules has got; a rule that never ran is absent.
+
+        Raises `NotSetUp` where `detector setup` has not been run, and `StoreError`.
+        """
+
+    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> set[str]:
+        """Save those whose `version` is still the latest; return the rule ids of the others."""
+
+    def record_runs(self, records: Iterable[RunRecord]) -> None:
+        """Remember finished runs. Comes last: a crash before it repeats a run, never skips one."""
