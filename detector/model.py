@@ -202,7 +202,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """The document written to the alerts index `index` under the deterministic `id`."""
+    """The document written to `index` under the deterministic `id`; `time` is its match's."""
 
     id: str
     index: str

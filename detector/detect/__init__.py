@@ -1,1 +1,28 @@
-"""One module per rule type: a rule and a window in, searches and matches out."""
+"""One module per rule type: a rule and a window in, searches and matches out.
+
+A detection is a generator without effects: it yields `Ask` and is sent pages, yields `Found` and is
+sent None. Whoever drives it decides where documents come from and where matches go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from detector.detect import query
+from detector.errors import RuleError
+from detector.model import Detection, Rule, Window
+
+Detector: TypeAlias = Callable[[Rule, Window, tuple[str, ...]], Detection]
+
+DETECTORS: dict[str, Detector] = {"eql": query.detect}
+
+
+def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detection:
+    """The detection of `rule` over `window`; its documents carry `fields` beside their source.
+
+    Raises `RuleError` for a rule that cannot run.
+    """
+    if rule.unsupported or rule.type not in DETECTORS:
+        raise RuleError(rule.unsupported or f"rules of type `{rule.type}` cannot run yet")
+    return DETECTORS[rule.type](rule, window, fields)

@@ -1,0 +1,276 @@
+"""Many detections driven side by side: one search request and one write per round, for all of them.
+
+Each round brings every run to its next question. Matches found on the way are written before the
+run goes on, so that memory holds one page a rule. What goes wrong with one rule ends that rule's
+run only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from detector import alerts
+from detector.detect import detect
+from detector.errors import DetectorError, StoreError
+from detector.model import (
+    Alert,
+    Ask,
+    Detection,
+    Execution,
+    Failure,
+    Found,
+    Gap,
+    Match,
+    Page,
+    Rule,
+    RunRecord,
+    Status,
+    Window,
+)
+from detector.store.base import Store
+
+Kind = Literal["live", "catch-up", "backfill"]
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many alerts a rule may still create in this turn; None is without limit."""
+
+    left: int | None
+
+    def spend(self, count: int) -> None:
+        if self.left is not None:
+            self.left -= count
+
+    def allows(self, count: int) -> int:
+        return count if self.left is None else min(count, self.left)
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One rule over one window while it is being run."""
+
+    rule: Rule
+    window: Window
+    kind: Kind
+    execution: Execution
+    budget: Budget
+    detection: Detection
+    step: Ask | Found | None = None
+    reply: tuple[Page, ...] | None = None
+    done: bool = False
+    error: str | None = None
+    incomplete: str | None = None
+    stopped_at: datetime | None = None
+    reached: datetime | None = None
+    matches: int = 0
+    created: int = 0
+    existing: int = 0
+    search_ms: int = 0
+    write_ms: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    def advance(self) -> None:
+        """Go on to the next question or the next matches."""
+        reply, self.reply = self.reply, None
+        try:
+            self.step = self.detection.send(reply)
+        except StopIteration:
+            self.step, self.done = None, True
+        except Exception as error:  # noqa: BLE001 - a rule's fault ends its own run, not the cycle
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """End this run: nothing of it is recorded as covered."""
+        said = error.message if isinstance(error, DetectorError) else repr(error)
+        self.error = self.error or said
+        self.stop()
+
+    def stop(self) -> None:
+        self.detection.close()
+        self.step, self.done = None, True
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    @property
+    def covered(self) -> bool:
+        """Whether the window may be recorded as covered, but for what is remaining."""
+        return self.error is None and self.incomplete is None
+
+    @property
+    def remaining(self) -> Window | None:
+        """What a cap left undone. Its start is inclusive: ids absorb what is seen again."""
+        return Window(self.stopped_at, self.window.end) if self.stopped_at else None
+
+    @property
+    def status(self) -> Status:
+        if self.error is not None:
+            return "failed"
+        return "partial failure" if self.warnings or self.incomplete else "succeeded"
+
+    def record(self, gap: Gap | None = None) -> RunRecord:
+        """What there is to remember of this run."""
+        return RunRecord(
+            uuid=self.execution.uuid,
+            rule_id=self.rule.rule_id,
+            name=self.rule.name,
+            window=self.window,
+            started=self.execution.time,
+            status=self.status,
+            kind=self.kind,
+            matches=self.matches,
+            alerts_created=self.created,
+            alerts_existing=self.existing,
+            warnings=tuple(self.warnings),
+            error=self.error or self.incomplete,
+            gap=gap,
+            search_ms=self.search_ms,
+            write_ms=self.write_ms,
+            rule_hash=self.rule.hash,
+        )
+
+
+def begin(rule: Rule, window: Window, kind: Kind, execution: Execution, budget: Budget) -> Run:
+    """A run that has not asked anything yet."""
+    fields = alerts.needed_fields(rule, execution.identity)
+    return Run(rule, window, kind, execution, budget, detect(rule, window, fields))
+
+
+def drive(
+    store: Store,
+    runs: Sequence[Run],
+    *,
+    dry: bool = False,
+    watch: Callable[[Sequence[Run]], None] = lambda _: None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> None:
+    """Bring all `runs` to their end. With `dry`, count what would be created and write nothing.
+
+    `watch` is shown the runs after each round. When `stopping` turns true, the runs that have not
+    ended fail and cover nothing.
+    """
+    active = list(runs)
+    try:
+        while active:
+            _to_questions(store, active, dry=dry)
+            active = [run for run in active if not run.done]
+            if active and stopping():
+                for run in active:
+                    run.fail(StoreError("stopped before it was finished"))
+                break
+            _ask(store, active)
+            watch(runs)
+    finally:
+        store.release()
+
+
+def _to_questions(store: Store, active: Iterable[Run], *, dry: bool) -> None:
+    moving = list(active)
+    while moving:
+        for run in moving:
+            run.advance()
+        moving = [run for run in moving if isinstance(run.step, Found)]
+        if moving:
+            _write(store, moving, dry=dry)
+            moving = [run for run in moving if not run.done]
+
+
+def _ask(store: Store, asking: Sequence[Run]) -> None:
+    questions = [(run, run.step.searches) for run in asking if isinstance(run.step, Ask)]
+    answers = iter(store.search([search for _, searches in questions for search in searches]))
+    for run, searches in questions:
+        pages = []
+        for answer in [next(answers) for _ in searches]:
+            if isinstance(answer, Failure):
+                run.fail(answer.error)
+                continue
+            pages.append(answer)
+            _note(run, answer)
+        run.reply = tuple(pages)
+    for run in asking:
+        if run.error:
+            run.reply = None
+
+
+def _note(run: Run, page: Page) -> None:
+    run.search_ms += page.took_ms
+    run.incomplete = run.incomplete or page.incomplete
+    if page.warning:
+        run.warn(page.warning)
+
+
+def _write(store: Store, runs: Sequence[Run], *, dry: bool) -> None:
+    found = {run: _build(run) for run in runs}
+    try:
+        known = store.known([id_ for built in found.values() for id_ in built])
+        fresh = {run: _within_budget(run, built, known) for run, built in found.items()}
+        if not dry:
+            _create(store, fresh)
+    except StoreError as error:
+        for run in runs:
+            run.fail(error)
+        return
+    for run, built in fresh.items():
+        if dry:
+            run.created += len(built)
+            run.budget.spend(len(built))
+        if run.stopped_at:
+            run.stop()
+
+
+def _build(run: Run) -> dict[str, Alert]:
+    """The alerts of a batch by id; of copies the first in time order becomes the alert."""
+    matches = run.step.matches if isinstance(run.step, Found) else ()
+    run.matches += len(matches)
+    built: dict[str, Alert] = {}
+    origin: dict[str, Match] = {}
+    for match in matches:
+        alert = alerts.build(match, run.rule, run.execution)
+        first = origin.setdefault(alert.id, match)
+        built.setdefault(alert.id, alert)
+        if first is not match and not alerts.same_content(first, match):
+            copy = match.documents[0]
+            run.warn(
+                f"documents share an identity but differ in content, such as {copy.index}/{copy.id}"
+            )
+    if matches:
+        run.reached = matches[-1].time
+    return built
+
+
+def _within_budget(run: Run, built: dict[str, Alert], known: frozenset[str]) -> list[Alert]:
+    """Those to create now; at the first one beyond the budget the run stops, to go on next time."""
+    fresh = [alert for id_, alert in built.items() if id_ not in known]
+    run.existing += len(built) - len(fresh)
+    allowed = run.budget.allows(len(fresh))
+    if allowed < len(fresh):
+        run.stopped_at = fresh[allowed].time
+        run.warn(
+            f"reached max_signals ({run.rule.max_signals}); the rest of the window, from "
+            f"{run.stopped_at.isoformat(timespec='milliseconds')} on, follows in the next run"
+        )
+    return fresh[:allowed]
+
+
+def _create(store: Store, fresh: dict[Run, list[Alert]]) -> None:
+    together = [alert for built in fresh.values() for alert in built]
+    if not together:
+        return
+    began = time.monotonic()
+    written = store.write_alerts(together)
+    took = int((time.monotonic() - began) * 1000)
+    for run, built in fresh.items():
+        created = sum(alert.id in written.created for alert in built)
+        run.created += created
+        run.existing += sum(alert.id in written.existing for alert in built)
+        run.budget.spend(created)
+        run.write_ms += took if built else 0
+        for alert in built:
+            if reason := written.refused.get(alert.id):
+                run.warn(f"an alert was refused and kept as a dead letter: {reason}")

@@ -1,0 +1,152 @@
+"""Rule, checkpoint and now in, windows out: pure arithmetic on one grid.
+
+The grid is the multiples of a rule's interval since the epoch, so that the daemon, catching up and
+backfill cut time at the same places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from detector.model import Checkpoint, Rule, Window
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """How downtime is made up for: as far back as `limit`, in windows of at most `chunk`."""
+
+    limit: timedelta = timedelta(hours=24)
+    chunk: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one turn of a rule runs: the live window, then what waits, oldest first.
+
+    `opened` is what lies between the last recorded end and the live window; it waits from the
+    moment the live window is recorded. `gap` is too old to be caught up with.
+    """
+
+    live: Window
+    backlog: tuple[Window, ...] = ()
+    opened: Window | None = None
+    gap: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A window that has been run; what of it is `remaining`, what its plan opened or gave up."""
+
+    window: Window
+    live: bool
+    remaining: Window | None = None
+    opened: Window | None = None
+    gap: Window | None = None
+
+
+def on_grid(time: datetime, interval: timedelta) -> datetime:
+    """The latest multiple of `interval` since the epoch that is not after `time`."""
+    return EPOCH + (time - EPOCH) // interval * interval
+
+
+def live_window(rule: Rule, now: datetime) -> Window:
+    """The window a rule asks for when nothing is known of it: `from` to `to`, seen from `now`."""
+    return Window(_whole_ms(now - rule.lookback), _whole_ms(now - rule.delay))
+
+
+def due(
+    rule: Rule, checkpoint: Checkpoint | None, now: datetime, catch_up: CatchUp | None = None
+) -> Plan:
+    """The windows that leave no moment since the last recorded end uncovered.
+
+    The next window starts at that end less the look-back overlap (what `from` reaches beyond the
+    interval), so that an event which became searchable late is still seen. A delay of less than an
+    interval stretches the live window; a longer one waits until the live window has run.
+    """
+    catch_up = catch_up or CatchUp()
+    live = live_window(rule, now)
+    if checkpoint is None:
+        return Plan(live)
+    overlap = max(rule.lookback - rule.delay - rule.interval, timedelta(0))
+    resume = checkpoint.end - overlap
+    opened = None
+    if resume < live.start - rule.interval:
+        opened = Window(resume, live.start)
+    elif resume < live.start:
+        live = Window(resume, live.end)
+    horizon = _whole_ms(now - catch_up.limit)
+    waiting = _merged((*checkpoint.waiting, *([opened] if opened else [])))
+    reachable = [Window(max(w.start, horizon), w.end) for w in waiting if w.end > horizon]
+    return Plan(
+        live=live,
+        backlog=tuple(piece for window in reachable for piece in cut(window, catch_up.chunk)),
+        opened=opened,
+        gap=_before(horizon, waiting),
+    )
+
+
+def cut(window: Window, interval: timedelta) -> Iterator[Window]:
+    """`window` in pieces that end on the grid of `interval`, oldest first."""
+    start = window.start
+    while start < window.end:
+        end = min(on_grid(start, interval) + interval, window.end)
+        yield Window(start, end)
+        start = end
+
+
+def advance(checkpoint: Checkpoint | None, rule_id: str, outcome: Outcome) -> Checkpoint:
+    """The checkpoint after `outcome`, whatever another daemon has saved in the meantime."""
+    old = checkpoint or Checkpoint(rule_id, outcome.window.start)
+    waiting = list(old.waiting)
+    if outcome.live and outcome.opened:
+        waiting.append(outcome.opened)
+    done_end = outcome.remaining.start if outcome.remaining else outcome.window.end
+    waiting = _without(waiting, Window(outcome.window.start, done_end))
+    if outcome.gap:
+        waiting = _without(waiting, outcome.gap)
+    if outcome.remaining:
+        waiting.append(outcome.remaining)
+    return Checkpoint(
+        rule_id=rule_id,
+        end=max(old.end, outcome.window.end) if outcome.live else old.end,
+        waiting=_merged(waiting),
+        version=old.version,
+    )
+
+
+def _whole_ms(time: datetime) -> datetime:
+    """Elasticsearch's `date` holds milliseconds: bounds between them would be cut there, unseen."""
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+def _before(horizon: datetime, waiting: Iterable[Window]) -> Window | None:
+    old = [window for window in waiting if window.start < horizon]
+    if not old:
+        return None
+    return Window(old[0].start, min(max(window.end for window in old), horizon))
+
+
+def _merged(windows: Iterable[Window]) -> tuple[Window, ...]:
+    merged: list[Window] = []
+    for window in sorted(windows, key=lambda w: w.start):
+        if window.start >= window.end:
+            continue
+        if merged and window.start <= merged[-1].end:
+            merged[-1] = Window(merged[-1].start, max(merged[-1].end, window.end))
+        else:
+            merged.append(window)
+    return tuple(merged)
+
+
+def _without(windows: Iterable[Window], hole: Window) -> list[Window]:
+    left = []
+    for window in windows:
+        left += [
+            Window(window.start, min(window.end, hole.start)),
+            Window(max(window.start, hole.end), window.end),
+        ]
+    return [window for window in left if window.start < window.end]

@@ -1,0 +1,415 @@
+"""Elasticsearch as a store: searches as `_msearch`, alerts as bulk `create`.
+
+The only module that imports `elasticsearch`; its errors leave as ours.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import elastic_transport
+import elasticsearch
+import orjson
+from elasticsearch import Elasticsearch
+from elasticsearch.serializer import JsonSerializer
+
+from detector.errors import Forbidden, NotSetUp, Rejected, StoreError, Unavailable
+from detector.language import dsl, fields, tree
+from detector.model import (
+    Alert,
+    Answer,
+    Checkpoint,
+    Cursor,
+    Failure,
+    RunRecord,
+    Search,
+    Written,
+)
+from detector.store import indices, msearch
+from detector.store.msearch import Asked
+
+T = TypeVar("T")
+
+WRITE_CHUNK = 1_000
+WRITE_BYTES = 8_000_000
+LOOKUP_CHUNK = 5_000
+FOR_NOW = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a request that failed for now is tried again: full jitter, doubling, in seconds."""
+
+    first: float = 0.25
+    longest: float = 8.0
+    budget: float = 30.0
+
+    def waits(self) -> Iterator[float]:
+        """The pauses between tries; ends when the budget is spent."""
+        deadline, step = time.monotonic() + self.budget, self.first
+        while True:
+            pause = random.uniform(0, step)  # noqa: S311 - jitter, not a secret
+            if time.monotonic() + pause > deadline:
+                return
+            yield pause
+            step = min(step * 2, self.longest)
+
+
+class Json(JsonSerializer):
+    """orjson, but for what it refuses: Elasticsearch stores and returns lone surrogates."""
+
+    def dumps(self, data: Any) -> bytes:
+        if isinstance(data, str | bytes):
+            return data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+        try:
+            return orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
+        except TypeError:
+            return json.dumps(data).encode()
+
+    def loads(self, data: bytes) -> Any:
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return json.loads(data)
+
+
+class Ndjson(Json):
+    """Many of them, one a line."""
+
+    mimetype = "application/x-ndjson"
+
+    def dumps(self, data: Any) -> bytes:
+        lines = data if isinstance(data, list | tuple) else [data]
+        return b"".join(super(Ndjson, self).dumps(line).rstrip(b"\n") + b"\n" for line in lines)
+
+
+def connect(url: str, **options: Any) -> Elasticsearch:
+    """A client for `url`; `options` are the client's own (api_key, basic_auth, ca_certs, ...).
+
+    It does not retry: the store does, with pauses, and only what failed.
+    """
+    serializer, lines = Json(), Ndjson()
+    return Elasticsearch(
+        url,
+        serializers={
+            "application/json": serializer,
+            "application/vnd.elasticsearch+json": serializer,
+            "application/x-ndjson": lines,
+            "application/vnd.elasticsearch+x-ndjson": lines,
+        },
+        max_retries=0,
+        retry_on_status=(),
+        **options,
+    )
+
+
+class ElasticStore:
+    """The contract of `store.base.Store` on an Elasticsearch of 8.x or 9.x."""
+
+    def __init__(
+        self,
+        client: Elasticsearch,
+        space: str,
+        *,
+        page_size: int = 1_000,
+        searches_per_request: int = 200,
+        exclude_tiers: Sequence[str] = (),
+        patience: Patience | None = None,
+    ) -> None:
+        self.client = client
+        self.names = indices.Names(space)
+        self._page_size = page_size
+        self._searches_per_request = searches_per_request
+        self._exclude_tiers = tuple(exclude_tiers)
+        self._patience = patience or Patience()
+        self._points: dict[tuple[str, ...], str] = {}
+        self._compiled: dict[int, tuple[tree.Node, dsl.Compiled]] = {}
+
+    # -- searches
+
+    def search(self, searches: Sequence[Search]) -> list[Answer]:
+        answers: list[Answer] = []
+        for start in range(0, len(searches), self._searches_per_request):
+            answers += self._search_together(searches[start : start + self._searches_per_request])
+        return answers
+
+    def release(self) -> None:
+        points, self._points = self._points, {}
+        for point in points.values():
+            try:
+                self.client.close_point_in_time(id=point)
+            except (elasticsearch.ApiError, elastic_transport.TransportError):
+                continue  # it ends by itself when its keep-alive has passed
+
+    def _search_together(self, searches: Sequence[Search]) -> list[Answer]:
+        asked = [self._ask(search) for search in searches]
+        answers, full = self._answers(asked)
+        if full:
+            again, _ = self._answers([self._under_a_point(asked[i].search) for i in full])
+            for i, answer in zip(full, again, strict=True):
+                answers[i] = answer
+        return answers
+
+    def _answers(self, asked: Sequence[Asked | Failure]) -> tuple[list[Answer], list[int]]:
+        """An answer for each, and the positions of first pages that may have left something out."""
+        sent = [item for item in asked if isinstance(item, Asked)]
+        try:
+            responses = iter(self._msearch(sent) if sent else [])
+        except StoreError as error:
+            return [Failure(error) for _ in asked], []
+        answers: list[Answer] = []
+        full = []
+        for position, item in enumerate(asked):
+            if isinstance(item, Failure):
+                answers.append(item)
+                continue
+            response = next(responses)
+            answers.append(_answer(item, response))
+            if "error" not in response and msearch.is_full(item, response):
+                full.append(position)
+        return answers, full
+
+    def _ask(self, search: Search) -> Asked:
+        return msearch.ask(
+            search,
+            self._compile(search.where),
+            size=self._page_size,
+            exclude_tiers=self._exclude_tiers,
+        )
+
+    def _compile(self, where: tree.Node) -> dsl.Compiled:
+        """Translated once per rule: keyed by identity, since hashing a large tree costs as much."""
+        known = self._compiled.get(id(where))
+        if known is None or known[0] is not where:
+            known = (where, dsl.translate(where, fields.ECS))
+            self._compiled[id(where)] = known
+        return known[1]
+
+    def _under_a_point(self, search: Search) -> Asked | Failure:
+        """The same search from its beginning inside a point in time shared by its index set."""
+        point = self._points.get(search.index)
+        if point is None:
+            try:
+                point = self._call(
+                    lambda: self.client.open_point_in_time(
+                        index=list(search.index),
+                        keep_alive=msearch.KEEP_ALIVE,
+                        ignore_unavailable=True,
+                    )["id"]
+                )
+            except StoreError as error:
+                return Failure(error)
+            self._points[search.index] = point
+        return self._ask(replace(search, cursor=Cursor(point)))
+
+    def _msearch(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
+        lines = [line for item in asked for line in (item.header, item.body)]
+        return list(self._call(lambda: self.client.msearch(searches=lines)["responses"]))
+
+    # -- alerts
+
+    def known(self, ids: Collection[str]) -> frozenset[str]:
+        found: set[str] = set()
+        for chunk in _chunks(list(ids), LOOKUP_CHUNK):
+            response = self._call(
+                lambda chunk=chunk: self.client.search(  # type: ignore[misc]
+                    index=self.names.alerts,
+                    query={"ids": {"values": chunk}},
+                    size=len(chunk),
+                    source=False,
+                    ignore_unavailable=True,
+                    filter_path="hits.hits._id,_shards.failed",
+                )
+            )
+            if response["_shards"]["failed"]:
+                raise Unavailable("some shards of the alerts index did not answer")
+            found |= {hit["_id"] for hit in response.get("hits", {}).get("hits", ())}
+        return frozenset(found)
+
+    def write_alerts(self, alerts: Sequence[Alert]) -> Written:
+        created: set[str] = set()
+        existing: set[str] = set()
+        refused: dict[str, str] = {}
+        for chunk in _by_bytes(alerts):
+            for (alert, _), item in zip(chunk, self._create(chunk), strict=True):
+                if item["status"] == 201:
+                    created.add(alert.id)
+                elif item["status"] == 409:
+                    existing.add(alert.id)
+                else:
+                    refused[alert.id] = _reason(item["error"])
+                    self._bury(alert, refused[alert.id])
+        return Written(frozenset(created), frozenset(existing), refused)
+
+    def refresh(self) -> None:
+        self._call(
+            lambda: self.client.indices.refresh(index=self.names.alerts, ignore_unavailable=True)
+        )
+
+    def _create(self, chunk: Sequence[tuple[Alert, bytes]]) -> list[dict[str, Any]]:
+        """What became of each; what failed for now is sent again, and only that."""
+        results: dict[str, dict[str, Any]] = {}
+        pending = list(chunk)
+        for pause in self._patience.waits():
+            lines: list[Any] = []
+            for alert, body in pending:
+                lines += [{"create": {"_index": alert.index, "_id": alert.id}}, body]
+            response = self._call(lambda lines=lines: self.client.bulk(operations=lines))  # type: ignore[misc]
+            for (alert, _), item in zip(pending, response["items"], strict=True):
+                results[alert.id] = item["create"]
+            pending = [p for p in pending if results[p[0].id]["status"] in FOR_NOW]
+            if not pending:
+                return [results[alert.id] for alert, _ in chunk]
+            time.sleep(pause)
+        reason = _reason(results[pending[0][0].id]["error"])
+        raise Unavailable(f"{len(pending)} alerts could not be written for now: {reason}")
+
+    def _bury(self, alert: Alert, reason: str) -> None:
+        letter = indices.dead_letter(alert, reason, datetime.now(UTC))
+        self._call(
+            lambda: self.client.index(index=self.names.deadletter, id=alert.id, document=letter)
+        )
+
+    # -- state
+
+    def checkpoints(self, rule_ids: Collection[str]) -> dict[str, Checkpoint]:
+        if not rule_ids:
+            return {}
+        try:
+            response = self._call(
+                lambda: self.client.mget(index=self.names.state, ids=sorted(rule_ids))
+            )
+        except Rejected as error:
+            raise self._not_set_up() from error
+        missing = [doc["error"] for doc in response["docs"] if "error" in doc]
+        if missing:
+            raise self._not_set_up()
+        return {
+            doc["_id"]: replace(
+                indices.read_checkpoint(doc["_source"]),
+                version=(doc["_seq_no"], doc["_primary_term"]),
+            )
+            for doc in response["docs"]
+            if doc["found"]
+        }
+
+    def _not_set_up(self) -> NotSetUp:
+        return NotSetUp(
+            f"the index {self.names.state} is missing",
+            hint="run `detector setup` once with the same --url",
+        )
+
+    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> set[str]:
+        saved = list(checkpoints)
+        lines: list[Any] = []
+        for checkpoint in saved:
+            lines += [_save_action(self.names.state, checkpoint), indices.checkpoint(checkpoint)]
+        conflicts = set()
+        for checkpoint, item in zip(saved, self._bulk(lines), strict=True):
+            if item["status"] == 409:
+                conflicts.add(checkpoint.rule_id)
+            elif "error" in item:
+                raise _rejected(item)
+        return conflicts
+
+    def record_runs(self, records: Iterable[RunRecord]) -> None:
+        lines: list[Any] = []
+        for record in records:
+            target = self.names.runs(record.started)
+            lines += [{"index": {"_index": target, "_id": record.uuid}}, indices.run(record)]
+        for item in self._bulk(lines):
+            if "error" in item:
+                raise _rejected(item)
+
+    def _bulk(self, lines: list[Any]) -> list[dict[str, Any]]:
+        if not lines:
+            return []
+        response = self._call(lambda: self.client.bulk(operations=lines))
+        return [next(iter(item.values())) for item in response["items"]]
+
+    # -- errors
+
+    def _call(self, request: Callable[[], T]) -> T:
+        """The answer to `request`, asked again with pauses while the store cannot answer for now."""
+        waits = self._patience.waits()
+        while True:
+            try:
+                return request()
+            except (elasticsearch.ApiError, elastic_transport.TransportError) as raised:
+                error = translate(raised)
+                pause = next(waits, None) if isinstance(error, Unavailable) else None
+                if pause is None:
+                    raise error from raised
+                time.sleep(pause)
+
+
+def translate(error: elasticsearch.ApiError | elastic_transport.TransportError) -> StoreError:
+    """The client's error as one of ours."""
+    if isinstance(error, elasticsearch.ApiError):
+        status = error.meta.status
+        said = f"Elasticsearch answered {status}: {_reason(error.body)}"
+        if status in {401, 403}:
+            return Forbidden(said, hint="check the credentials and `detector check`")
+        return Unavailable(said) if status in FOR_NOW else Rejected(said)
+    return Unavailable(f"Elasticsearch cannot be reached: {error.message}")
+
+
+def _answer(asked: Asked, response: Mapping[str, Any]) -> Answer:
+    if "error" in response:
+        status, reason = response.get("status", 500), _reason(response["error"])
+        kind = Forbidden if status in {401, 403} else Unavailable if status in FOR_NOW else Rejected
+        return Failure(kind(f"the search was refused ({status}): {reason}"))
+    try:
+        return msearch.read(asked, response)
+    except Exception as error:  # noqa: BLE001 - a residual's fault ends its own rule's run only
+        return Failure(Rejected(f"the answer could not be read: {error!r}"))
+
+
+def _reason(error: Any) -> str:
+    """The innermost reason in what Elasticsearch says of an error."""
+    if not isinstance(error, Mapping):
+        return str(error)[:500]
+    if isinstance(error.get("error"), Mapping | str):
+        return _reason(error["error"])
+    causes = error.get("root_cause") or [error]
+    cause = error.get("caused_by") or causes[0]
+    outer, inner = str(error.get("reason", "")), str(cause.get("reason", ""))
+    return outer if inner in outer else f"{outer}: {inner}"[:500]
+
+
+def _rejected(item: Mapping[str, Any]) -> StoreError:
+    kind = Unavailable if item["status"] in FOR_NOW else Rejected
+    return kind(f"a state document was refused ({item['status']}): {_reason(item['error'])}")
+
+
+def _save_action(index: str, checkpoint: Checkpoint) -> dict[str, Any]:
+    target: dict[str, Any] = {"_index": index, "_id": checkpoint.rule_id}
+    if checkpoint.version is None:
+        return {"create": target}
+    number, term = checkpoint.version
+    return {"index": target | {"if_seq_no": number, "if_primary_term": term}}
+
+
+def _chunks(items: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _by_bytes(alerts: Sequence[Alert]) -> Iterator[list[tuple[Alert, bytes]]]:
+    """Bulk requests bounded by number and size, each alert already serialised."""
+    serializer, chunk, size = Json(), [], 0
+    for alert in alerts:
+        body = serializer.dumps(alert.document)
+        if chunk and (len(chunk) == WRITE_CHUNK or size + len(body) > WRITE_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append((alert, body))
+        size += len(body)
+    if chunk:
+        yield chunk
