@@ -196,7 +196,7 @@ class ElasticStore:
         point = self._points.get(search.index)
         if point is None:
             try:
-                point = self._call(
+                point = self.call(
                     lambda: self.client.open_point_in_time(
                         index=list(search.index),
                         keep_alive=msearch.KEEP_ALIVE,
@@ -210,14 +210,14 @@ class ElasticStore:
 
     def _msearch(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
         lines = [line for item in asked for line in (item.header, item.body)]
-        return list(self._call(lambda: self.client.msearch(searches=lines)["responses"]))
+        return list(self.call(lambda: self.client.msearch(searches=lines)["responses"]))
 
     # -- alerts
 
     def known(self, ids: Collection[str]) -> frozenset[str]:
         found: set[str] = set()
         for chunk in _chunks(list(ids), LOOKUP_CHUNK):
-            response = self._call(
+            response = self.call(
                 lambda chunk=chunk: self.client.search(  # type: ignore[misc]
                     index=self.names.alerts,
                     query={"ids": {"values": chunk}},
@@ -248,7 +248,7 @@ class ElasticStore:
         return Written(frozenset(created), frozenset(existing), refused)
 
     def refresh(self) -> None:
-        self._call(
+        self.call(
             lambda: self.client.indices.refresh(index=self.names.alerts, ignore_unavailable=True)
         )
 
@@ -260,7 +260,7 @@ class ElasticStore:
             lines: list[Any] = []
             for alert, body in pending:
                 lines += [{"create": {"_index": alert.index, "_id": alert.id}}, body]
-            response = self._call(lambda lines=lines: self.client.bulk(operations=lines))  # type: ignore[misc]
+            response = self.call(lambda lines=lines: self.client.bulk(operations=lines))  # type: ignore[misc]
             for (alert, _), item in zip(pending, response["items"], strict=True):
                 results[alert.id] = item["create"]
             pending = [p for p in pending if results[p[0].id]["status"] in FOR_NOW]
@@ -272,7 +272,7 @@ class ElasticStore:
 
     def _bury(self, alert: Alert, reason: str) -> None:
         letter = indices.dead_letter(alert, reason, datetime.now(UTC))
-        self._call(
+        self.call(
             lambda: self.client.index(index=self.names.deadletter, id=alert.id, document=letter)
         )
 
@@ -282,7 +282,7 @@ class ElasticStore:
         if not rule_ids:
             return {}
         try:
-            response = self._call(
+            response = self.call(
                 lambda: self.client.mget(index=self.names.state, ids=sorted(rule_ids))
             )
         except Rejected as error:
@@ -330,13 +330,13 @@ class ElasticStore:
     def _bulk(self, lines: list[Any]) -> list[dict[str, Any]]:
         if not lines:
             return []
-        response = self._call(lambda: self.client.bulk(operations=lines))
+        response = self.call(lambda: self.client.bulk(operations=lines))
         return [next(iter(item.values())) for item in response["items"]]
 
     # -- errors
 
-    def _call(self, request: Callable[[], T]) -> T:
-        """The answer to `request`, asked again with pauses while the store cannot answer for now."""
+    def call(self, request: Callable[[], T]) -> T:
+        """The answer to `request`, asked again with pauses while there is none for now."""
         waits = self._patience.waits()
         while True:
             try:

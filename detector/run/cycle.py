@@ -1,0 +1,212 @@
+"""A cycle: all due rules once. Live windows first, then what waits, each recorded when it is done."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from detector.errors import DetectorError, StoreError
+from detector.model import Checkpoint, Execution, Gap, Rule, RunRecord, Window
+from detector.run import lockstep, schedule
+from detector.run.lockstep import Budget, Kind, Run
+from detector.run.progress import Progress, Silent
+from detector.run.schedule import CatchUp, Outcome, Plan
+from detector.store.base import Store
+
+CONFLICTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for every run of an engine: where alerts go and how much a turn may do.
+
+    `identity` maps index patterns to the fields that make two documents the same event;
+    `max_signals` overrides the rules' own cap.
+    """
+
+    space: str = "default"
+    identity: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    kibana_url: str | None = None
+    max_signals: int | None = None
+    catch_up: CatchUp = field(default_factory=CatchUp)
+
+    def execution(self, now: datetime, intended: datetime, *, manual: bool = False) -> Execution:
+        return Execution(
+            uuid=str(uuid.uuid4()),
+            space=self.space,
+            time=now,
+            intended=intended,
+            manual=manual,
+            identity=self.identity,
+            kibana_url=self.kibana_url,
+        )
+
+    def budget(self, rule: Rule) -> Budget:
+        return Budget(self.max_signals or rule.max_signals)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a cycle or a backfill did; `duration_ms` is from first question to last record."""
+
+    now: datetime
+    rules: int
+    runs: tuple[RunRecord, ...]
+    duration_ms: int
+
+    @property
+    def alerts_created(self) -> int:
+        return sum(run.alerts_created for run in self.runs)
+
+    @property
+    def alerts_existing(self) -> int:
+        return sum(run.alerts_existing for run in self.runs)
+
+    @property
+    def failed(self) -> bool:
+        return any(run.status == "failed" or run.error for run in self.runs)
+
+
+def runnable(rules: Sequence[Rule]) -> list[Rule]:
+    """The rules that are enabled and supported."""
+    return [rule for rule in rules if rule.enabled and not rule.unsupported]
+
+
+def run(
+    store: Store,
+    rules: Sequence[Rule],
+    now: datetime,
+    terms: Terms,
+    *,
+    clock: Callable[[], datetime],
+    ends: Callable[[Rule], datetime] | None = None,
+    progress: Progress | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Report:
+    """Run every rule of `rules` that can run, once; never raises for one rule's fault.
+
+    `ends` is where a rule's live window ends (the daemon's grid); by default `now`. `clock` gives
+    the time alerts are written at. `stopping` is asked between rounds: what has not ended by then
+    covers nothing. Raises `StoreError` when the checkpoints cannot be read.
+    """
+    began = time.monotonic()
+    cycle = _Cycle(store, terms, clock, progress or Silent(), stopping)
+    due = runnable(rules)
+    checkpoints = store.checkpoints([rule.rule_id for rule in due])
+    plans = {
+        rule: schedule.due(
+            rule, checkpoints.get(rule.rule_id), ends(rule) if ends else now, terms.catch_up
+        )
+        for rule in due
+    }
+    cycle.turn(plans, checkpoints)
+    duration = int((time.monotonic() - began) * 1000)
+    return Report(now, len(due), tuple(cycle.records), duration)
+
+
+@dataclass(slots=True)
+class _Cycle:
+    store: Store
+    terms: Terms
+    clock: Callable[[], datetime]
+    progress: Progress
+    stopping: Callable[[], bool]
+    records: list[RunRecord] = field(default_factory=list)
+
+    def turn(self, plans: dict[Rule, Plan], checkpoints: dict[str, Checkpoint]) -> None:
+        """Live windows of all rules together, then the n-th waiting window of each."""
+        budgets = {rule: self.terms.budget(rule) for rule in plans}
+        latest = dict(checkpoints)
+        backlog = {rule: iter(plan.backlog) for rule, plan in plans.items()}
+        runs = [self._begin(rule, plan.live, "live", budgets[rule]) for rule, plan in plans.items()]
+        while runs:
+            self._drive(runs)
+            self._settle(runs, plans, latest)
+            if self.stopping():
+                return
+            going = [run.rule for run in runs if run.covered and not run.remaining]
+            runs = list(self._waiting(going, backlog, budgets))
+
+    def _waiting(
+        self,
+        rules: Sequence[Rule],
+        backlog: dict[Rule, Iterator[Window]],
+        budgets: dict[Rule, Budget],
+    ) -> Iterator[Run]:
+        for rule in rules:
+            window = next(backlog[rule], None)
+            if window is not None and budgets[rule].left != 0:
+                yield self._begin(rule, window, "catch-up", budgets[rule])
+
+    def _begin(self, rule: Rule, window: Window, kind: Kind, budget: Budget) -> Run:
+        execution = self.terms.execution(self.clock(), window.end, manual=kind == "backfill")
+        return lockstep.begin(rule, window, kind, execution, budget)
+
+    def _drive(self, runs: Sequence[Run]) -> None:
+        def watch(runs: Sequence[Run]) -> None:
+            done = sum(run.done for run in runs)
+            self.progress.advance(done / len(runs), f"{done} of {len(runs)} rules")
+
+        lockstep.drive(self.store, runs, watch=watch, stopping=self.stopping)
+        if any(run.created for run in runs):
+            try:
+                self.store.refresh()
+            except StoreError as error:
+                for run in runs:
+                    run.warn(f"the alerts are written but not yet visible: {error.message}")
+
+    def _settle(
+        self, runs: Sequence[Run], plans: dict[Rule, Plan], latest: dict[str, Checkpoint]
+    ) -> None:
+        """Save the checkpoints of what is covered, then remember every run."""
+        outcomes = {run.rule.rule_id: _outcome(run, plans[run.rule]) for run in runs if run.covered}
+        try:
+            self._save(outcomes, latest)
+        except DetectorError as error:
+            for run in runs:
+                run.error = run.error or f"the checkpoint could not be saved: {error.message}"
+        records = [run.record(_gap(run, plans[run.rule])) for run in runs]
+        try:
+            self.store.record_runs(records)
+        except DetectorError as error:
+            for run in runs:
+                run.warn(f"the run record could not be written: {error.message}")
+            records = [run.record(_gap(run, plans[run.rule])) for run in runs]
+        self.records += records
+        for record in records:
+            self.progress.finished(record)
+
+    def _save(self, outcomes: dict[str, Outcome], latest: dict[str, Checkpoint]) -> None:
+        """Compare and set: where another daemon was quicker, apply the outcome to what it saved."""
+        pending = dict(outcomes)
+        for _ in range(CONFLICTS):
+            saved = [
+                schedule.advance(latest.get(rule_id), rule_id, outcome)
+                for rule_id, outcome in pending.items()
+            ]
+            conflicts = self.store.save_checkpoints(saved)
+            pending = {rule_id: pending[rule_id] for rule_id in conflicts}
+            latest |= self.store.checkpoints(list(outcomes))
+            if not pending:
+                return
+        raise StoreError("other daemons keep changing the same checkpoints")
+
+
+def _outcome(run: Run, plan: Plan) -> Outcome:
+    live = run.kind == "live"
+    return Outcome(
+        window=run.window,
+        live=live,
+        remaining=run.remaining,
+        opened=plan.opened if live else None,
+        gap=plan.gap if live else None,
+    )
+
+
+def _gap(run: Run, plan: Plan) -> Gap | None:
+    if run.kind != "live" or plan.gap is None:
+        return None
+    return Gap(run.rule.rule_id, plan.gap, "older than the catch-up limit")
