@@ -1,4 +1,4 @@
-"""A cycle: all due rules once. Live windows first, then what waits, each recorded when it is done."""
+"""A cycle: due rules once, live windows first, then what waits, each recorded when done."""
 
 from __future__ import annotations
 

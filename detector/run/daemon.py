@@ -99,7 +99,7 @@ class Daemon:
     ) -> None:
         if self._stopping.is_set():
             return
-        self._last |= {rule: now for rule in rules}
+        self._last |= dict.fromkeys(rules, now)
         try:
             report = cycle.run(
                 self._store,

@@ -1,0 +1,148 @@
+"""Plain lists as a store: what rule tests and unit tests run against. Same contract, no cluster."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from dateutil import parser as dates
+
+from detector.errors import StoreError
+from detector.language import evaluate, fields
+from detector.model import (
+    Alert,
+    Answer,
+    Checkpoint,
+    Cursor,
+    Document,
+    Failure,
+    Page,
+    RunRecord,
+    Search,
+    Source,
+    Written,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document as it lies in an index."""
+
+    index: str
+    id: str
+    source: Source
+
+
+class MemoryStore:
+    """The contract of `store.base.Store` over documents held in memory."""
+
+    def __init__(self, documents: Iterable[Stored] = (), *, page_size: int = 1_000) -> None:
+        self.documents = list(documents)
+        self.alerts: dict[str, Alert] = {}
+        self.runs: list[RunRecord] = []
+        self._page_size = page_size
+        self._checkpoints: dict[str, Checkpoint] = {}
+
+    def search(self, searches: Sequence[Search]) -> list[Answer]:
+        return [self._answer(search) for search in searches]
+
+    def _answer(self, search: Search) -> Answer:
+        try:
+            found = self._documents(search)
+        except Exception as error:  # noqa: BLE001 - one search's fault is its own failure
+            return Failure(StoreError(f"the search failed: {error!r}"))
+        start = search.cursor.after[0] if search.cursor else 0
+        page = found[start : start + self._page_size]
+        follows = start + self._page_size < len(found)
+        cursor = Cursor("memory", (start + self._page_size,))
+        return Page(
+            documents=tuple(page),
+            next=replace(search, cursor=cursor) if follows else None,
+            hits=len(page),
+        )
+
+    def _documents(self, search: Search) -> list[Document]:
+        holds = evaluate.predicate(search.where, fields.ECS)
+        found = []
+        for stored in self.documents:
+            if not _covers(search.index, stored.index):
+                continue
+            time = instant(stored.source, search.time_field)
+            if time is None or not search.window.start <= time < search.window.end:
+                continue
+            if search.without and evaluate.values(stored.source, search.without):
+                continue
+            if holds(stored.source):
+                found.append(_document(stored, search, time))
+        return sorted(found, key=lambda document: (document.time, document.index, document.id))
+
+    def release(self) -> None:
+        pass
+
+    def known(self, ids: Collection[str]) -> frozenset[str]:
+        return frozenset(id_ for id_ in ids if id_ in self.alerts)
+
+    def write_alerts(self, alerts: Sequence[Alert]) -> Written:
+        created, existing = set(), set()
+        for alert in alerts:
+            (existing if alert.id in self.alerts else created).add(alert.id)
+            self.alerts.setdefault(alert.id, alert)
+        return Written(frozenset(created), frozenset(existing))
+
+    def refresh(self) -> None:
+        pass
+
+    def checkpoints(self, rule_ids: Collection[str]) -> dict[str, Checkpoint]:
+        return {id_: self._checkpoints[id_] for id_ in rule_ids if id_ in self._checkpoints}
+
+    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> set[str]:
+        conflicts = set()
+        for checkpoint in checkpoints:
+            current = self._checkpoints.get(checkpoint.rule_id)
+            if checkpoint.version != (current.version if current else None):
+                conflicts.add(checkpoint.rule_id)
+                continue
+            number = checkpoint.version[0] + 1 if checkpoint.version else 0
+            self._checkpoints[checkpoint.rule_id] = replace(checkpoint, version=(number, 1))
+        return conflicts
+
+    def record_runs(self, records: Iterable[RunRecord]) -> None:
+        self.runs += records
+
+
+def instant(source: Source, field: str) -> datetime | None:
+    """The time in `field`, in UTC and whole milliseconds as a `date` field holds it, or None."""
+    values = evaluate.values(source, field)
+    if not values:
+        return None
+    value = values[0]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return datetime.fromtimestamp(value / 1000, UTC)
+    try:
+        time = dates.isoparse(str(value))
+    except ValueError:
+        return None
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return time.astimezone(UTC).replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+def _covers(patterns: Sequence[str], index: str) -> bool:
+    """Whether Elasticsearch would search `index` for these patterns (`-name` takes names out)."""
+    data_stream = re.sub(r"^\.ds-(.+)-\d{4}\.\d{2}\.\d{2}-\d{6}$", r"\1", index)
+    names = {index, data_stream}
+    covered = False
+    for pattern in patterns:
+        wanted = not pattern.startswith("-")
+        if any(fnmatch.fnmatchcase(name, pattern.lstrip("-")) for name in names):
+            covered = wanted
+    return covered
+
+
+def _document(stored: Stored, search: Search, time: datetime) -> Document:
+    held: Mapping[str, list[object]] = {
+        name: values for name in search.fields if (values := evaluate.values(stored.source, name))
+    }
+    return Document(stored.index, stored.id, stored.source, time, held)
