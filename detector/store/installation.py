@@ -1,0 +1,96 @@
+"""A cluster in, the same cluster with detector's templates and state indices out: `setup`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from detector.errors import Rejected
+from detector.store.elastic import ElasticStore
+
+Template = Callable[[Collection[str]], tuple[dict[str, Any], list[str]]]
+"""Types a cluster lacks in; a template's body and what was replaced in it out."""
+
+Done = Literal["created", "updated", "unchanged"]
+
+UNKNOWN_TYPE = re.compile(r"No handler for type \[(\w+)\]|Unknown field type \[(\w+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What became of one piece; `replaced` names the field types the cluster lacks."""
+
+    piece: str
+    name: str
+    done: Done
+    replaced: tuple[str, ...] = ()
+
+
+def install(store: ElasticStore, alerts_template: Template) -> list[Installed]:
+    """Put templates and state indices where they are missing or differ, and say what was done.
+
+    A second run changes nothing. A field type the cluster does not know is replaced by the nearest one it does and reported.
+    Raises `Forbidden` and other `StoreError`s.
+    """
+    names = store.names
+    done = [_with_known_types(store, names.alerts, alerts_template)]
+    for name, body in names.templates().items():
+        done.append(_template(store, name, body, ()))
+    done += [_index(store, name) for name in (names.state, names.deadletter)]
+    return done
+
+
+def _with_known_types(store: ElasticStore, name: str, template: Template) -> Installed:
+    lacking: set[str] = set()
+    while True:
+        body, replaced = template(lacking)
+        body["_meta"] = body.get("_meta", {}) | {"replaced": sorted(replaced)}
+        try:
+            return _template(store, name, body, tuple(replaced))
+        except Rejected as error:
+            unknown = {
+                kind for pair in UNKNOWN_TYPE.findall(error.message) for kind in pair if kind
+            }
+            if not unknown - lacking:
+                raise
+            lacking |= unknown
+
+
+def _template(
+    store: ElasticStore, name: str, body: dict[str, Any], replaced: tuple[str, ...]
+) -> Installed:
+    current = _current(store, name)
+    if current is not None and current == body.get("_meta"):
+        return Installed("index template", name, "unchanged", replaced)
+    store.call(lambda: store.client.indices.put_index_template(name=name, **_arguments(body)))
+    return Installed(
+        "index template", name, "updated" if current is not None else "created", replaced
+    )
+
+
+def _current(store: ElasticStore, name: str) -> dict[str, Any] | None:
+    """The `_meta` of a template: it names schema and version, so equal means the same template."""
+    found = store.call(
+        lambda: store.client.options(ignore_status=404).indices.get_index_template(name=name)
+    )
+    for entry in found.get("index_templates", ()):
+        return dict(entry["index_template"].get("_meta", {}))
+    return None
+
+
+def _arguments(body: dict[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix("_"): value for key, value in body.items()}
+
+
+def _index(store: ElasticStore, name: str) -> Installed:
+    if store.call(lambda: store.client.indices.exists(index=name)):
+        return Installed("index", name, "unchanged")
+    try:
+        store.call(lambda: store.client.indices.create(index=name))
+    except Rejected as error:
+        if "resource_already_exists" not in error.message:
+            raise
+        return Installed("index", name, "unchanged")
+    return Installed("index", name, "created")
