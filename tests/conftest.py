@@ -1,0 +1,53 @@
+"""One real Elasticsearch for the whole run (`node_url`), clean for each test that asks (`es`)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from elasticsearch import Elasticsearch
+from pytest_elasticsearch import factories
+
+from detector.node import jars
+
+os.environ["DETECTOR_PYTHON"] = sys.executable  # read by the executable below
+
+elasticsearch_node = factories.elasticsearch_proc(
+    executable=Path(__file__).parent / "node" / "elasticsearch", port=None
+)
+
+
+@pytest.fixture(scope="session")
+def node_url(request: pytest.FixtureRequest) -> str:
+    """Start the node; the jars come first, since the process fixture waits for 60 s only."""
+    jars.fetch(jars.table(), jars.cache() / "jars")
+    node = request.getfixturevalue("elasticsearch_node")
+    return f"http://{node.host}:{node.port}"
+
+
+@pytest.fixture(scope="session")
+def _client(node_url: str) -> Iterator[Elasticsearch]:
+    with Elasticsearch(node_url, request_timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def es(_client: Elasticsearch) -> Iterator[Elasticsearch]:
+    """Give a client; every index, template and cluster setting is removed after the test."""
+    yield _client
+    _clear(_client)
+
+
+def _clear(client: Elasticsearch) -> None:
+    names = list(client.indices.get_alias(index="*", expand_wildcards="all").body)
+    for start in range(0, len(names), 20):  # a request's first line has at most 4096 bytes
+        client.indices.delete(index=names[start : start + 20], ignore_unavailable=True)
+    for template in client.indices.get_index_template()["index_templates"]:
+        client.indices.delete_index_template(name=template["name"])
+    for component in client.cluster.get_component_template()["component_templates"]:
+        client.cluster.delete_component_template(name=component["name"])
+    if settings := client.cluster.get_settings(flat_settings=True)["persistent"]:
+        client.cluster.put_settings(persistent=dict.fromkeys(settings))
