@@ -88,7 +88,7 @@ def signatory(request: pytest.FixtureRequest) -> Signatory:
     return OnElasticsearch(es)
 
 
-def ask(signatory: Signatory, *, lacking: bool = False) -> Search:
+def ask(*, lacking: bool = False) -> Search:
     return query.searches(make_rule(), WINDOW)[1 if lacking else 0]
 
 
@@ -113,7 +113,7 @@ def test_documents_come_oldest_first_over_all_pages(signatory: Signatory) -> Non
     signatory.add(
         Stored(INDEX, f"d{n}", shell_event(at(seconds=(n * 7) % 41 + 1))) for n in range(41)
     )
-    documents = read(signatory.store, ask(signatory))
+    documents = read(signatory.store, ask())
     assert len({document.id for document in documents}) == 41
     assert [d.time for d in documents] == sorted(d.time for d in documents)
 
@@ -122,7 +122,7 @@ def test_a_window_includes_its_start_and_not_its_end(signatory: Signatory) -> No
     ms = timedelta(milliseconds=1)
     times = {"before": WINDOW.start - ms, "start": WINDOW.start, "last": NOW - ms, "end": NOW}
     signatory.add(Stored(INDEX, name, shell_event(time)) for name, time in times.items())
-    assert [d.id for d in read(signatory.store, ask(signatory))] == ["start", "last"]
+    assert [d.id for d in read(signatory.store, ask())] == ["start", "last"]
 
 
 def test_a_search_without_a_field_sees_only_documents_that_lack_it(signatory: Signatory) -> None:
@@ -131,8 +131,8 @@ def test_a_search_without_a_field_sees_only_documents_that_lack_it(signatory: Si
     signatory.add(
         [Stored(INDEX, "has", shell_event(at(minutes=2))), Stored(INDEX, "lacks", lacking)]
     )
-    assert [d.id for d in read(signatory.store, ask(signatory))] == ["has"]
-    assert [d.id for d in read(signatory.store, ask(signatory, lacking=True))] == ["lacks"]
+    assert [d.id for d in read(signatory.store, ask())] == ["has"]
+    assert [d.id for d in read(signatory.store, ask(lacking=True))] == ["lacks"]
 
 
 def test_a_residual_is_applied_before_the_page_is_handed_out(signatory: Signatory) -> None:
@@ -146,7 +146,7 @@ def test_a_residual_is_applied_before_the_page_is_handed_out(signatory: Signator
 
 
 def test_patterns_that_match_nothing_are_no_failure(signatory: Signatory) -> None:
-    search = replace(ask(signatory), index=("nothing-here-*",))
+    search = replace(ask(), index=("nothing-here-*",))
     (answer,) = signatory.store.search([search])
     assert isinstance(answer, Page)
     assert answer.documents == ()
@@ -154,7 +154,7 @@ def test_patterns_that_match_nothing_are_no_failure(signatory: Signatory) -> Non
 
 def test_asked_fields_come_beside_the_source(signatory: Signatory) -> None:
     signatory.add([Stored(INDEX, "a", shell_event(at(minutes=1), event_id="e-1"))])
-    search = replace(ask(signatory), fields=("event.id", "host.name"))
+    search = replace(ask(), fields=("event.id", "host.name"))
     (document,) = read(signatory.store, search)
     assert document.fields["event.id"] == ["e-1"]
     assert document.fields["host.name"] == ["node-1"]
