@@ -31,8 +31,8 @@ class Installed:
 def install(store: ElasticStore, alerts_template: Template) -> list[Installed]:
     """Put templates and state indices where they are missing or differ, and say what was done.
 
-    A second run changes nothing. A field type the cluster does not know is replaced by the nearest one it does and reported.
-    Raises `Forbidden` and other `StoreError`s.
+    A second run changes nothing. A field type the cluster does not know is replaced by the nearest
+    one it does and reported. Raises `Forbidden` and other `StoreError`s.
     """
     names = store.names
     done = [_with_known_types(store, names.alerts, alerts_template)]
