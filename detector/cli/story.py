@@ -5,53 +5,23 @@ Who appears and what they do is data (`detector/data/story`); this module gives 
 
 from __future__ import annotations
 
-import base64
 import heapq
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import yaml
 
-Dated: TypeAlias = tuple[datetime, str, dict[str, Any]]
+from detector.cli import sensor
+from detector.cli.sensor import Dated, Event, Program, Scene
 
 SPREAD = timedelta(minutes=30)
 NEWEST = timedelta(seconds=20)
-HOOKS = {
-    "fork": "tracepoint__sched_process_fork",
-    "exec": "tracepoint__sched_process_exec",
-    "end": "kprobe__taskstats_exit",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A process as every document speaks of it, be it the actor, its parent or its leader."""
-
-    pid: int
-    executable: str
-    args: Sequence[str]
-    start: datetime
-    agent: str
-    user: str = "0"
-    interactive: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """One pod: what all its documents share, its main process and the runtime that started it."""
-
-    app: str
-    user: str
-    agent: str
-    shared: Mapping[str, Any]
-    main: Program
-    runtime: Program
 
 
 def tell(
@@ -63,9 +33,10 @@ def tell(
     minutes; nothing is ingested after `now`. The same arguments tell the same story, ids included.
     Documents share their unchanging parts: copy one before changing it.
     """
-    scenes = {pod["name"]: scene for pod, scene in _scenes(now.astimezone(UTC))}
-    harmless = _harmless(now.astimezone(UTC), list(scenes.values()), events, f"{seed} harmless")
-    intrusion = _intrusion(now.astimezone(UTC), scenes, f"{seed} intrusion")
+    moment = now.astimezone(UTC)
+    scenes = dict(_scenes(moment))
+    harmless = _harmless(moment, list(scenes.values()), events, f"{seed} harmless")
+    intrusion = _intrusion(moment, scenes, f"{seed} intrusion")
     for _, stream, document in heapq.merge(harmless, intrusion, key=itemgetter(0)):
         yield stream, document
 
@@ -99,13 +70,13 @@ def _habitual(
     user = habit.get("user", scene.user)
     program = Program(_pid(rng), habit["executable"], args, moment, scene.agent, user)
     if habit.get("entry", "main") == "main":
-        process = _process(program, parent=_parent(habit, program, scene), entry=scene.main)
+        process = sensor.process(program, parent=_parent(habit, program, scene), entry=scene.main)
     else:
-        process = _process(program, parent=scene.runtime, entry=program)
+        process = sensor.process(program, parent=scene.runtime, entry=program)
     event = _event(moment, scene, process, rng)
     if file := habit.get("file"):
-        return _file_event(event, {**file, "path": filled(file["path"])})
-    return _process_event(event, rng.choice(habit["actions"]))
+        return sensor.file_event(event, {**file, "path": filled(file["path"])})
+    return sensor.process_event(event, rng.choice(habit["actions"]))
 
 
 def _parent(habit: Mapping[str, Any], program: Program, scene: Scene) -> Program:
@@ -140,14 +111,15 @@ def _intrusion(now: datetime, scenes: Mapping[str, Scene], seed: str) -> Iterato
     for step in told["steps"]:
         moment = now - timedelta(seconds=step["at"])
         if file := step.get("file"):
-            yield _file_event(_event(moment, scene, processes[step["of"]], rng), file)
+            yield sensor.file_event(_event(moment, scene, processes[step["of"]], rng), file)
             continue
         actor = _actor(step, moment, scene, rng)
         session = session or actor
-        process = _process(actor, actors.get(step.get("by", ""), scene.runtime), entry=session)
+        parent = actors.get(step.get("by", ""), scene.runtime)
+        process = sensor.process(actor, parent, entry=session)
         if name := step.get("name"):
             actors[name], processes[name] = actor, process
-        yield _process_event(_event(moment, scene, process, rng), step["actions"])
+        yield sensor.process_event(_event(moment, scene, process, rng), step["actions"])
 
 
 def _actor(step: Mapping[str, Any], moment: datetime, scene: Scene, rng: random.Random) -> Program:
@@ -155,120 +127,39 @@ def _actor(step: Mapping[str, Any], moment: datetime, scene: Scene, rng: random.
     return Program(_pid(rng), executable, args, moment, scene.agent, "0", interactive=True)
 
 
-# Documents
-
-
-@dataclass(frozen=True, slots=True)
-class _Event:
-    """Something a process in a pod did, before it is said whether to a process or to a file."""
-
-    id: str
-    moment: datetime
-    ingested: datetime
-    scene: Scene
-    process: Mapping[str, Any]
-
-
-def _event(
-    moment: datetime, scene: Scene, process: Mapping[str, Any], rng: random.Random
-) -> _Event:
+def _event(moment: datetime, scene: Scene, process: Mapping[str, Any], rng: random.Random) -> Event:
     name = str(UUID(int=rng.getrandbits(128), version=4))
-    return _Event(name, moment, moment + timedelta(seconds=rng.uniform(2, 9)), scene, process)
+    return Event(name, moment, moment + timedelta(seconds=rng.uniform(2, 9)), scene, process)
 
 
-def _process_event(event: _Event, actions: Sequence[str]) -> Dated:
-    types = ["start"] if "end" not in actions else ["start", "end"] if len(actions) > 1 else ["end"]
-    document = _document(event, "process", {"action": list(actions), "type": types})
-    document["cloud_defend"] = {
-        **event.scene.shared["cloud_defend"],
-        "matched_selectors": ["allProcesses"],
-        "hook_point": [HOOKS[action] for action in actions],
-    }
-    return event.moment, "logs-cloud_defend.process-default", document
-
-
-def _file_event(event: _Event, file: Mapping[str, Any]) -> Dated:
-    document = _document(event, "file", {"action": file["action"], "type": [file["type"]]})
-    name = file["path"].rsplit("/", 1)[1]
-    extension = name.rpartition(".")[2] if "." in name else ""
-    document["file"] = {"path": file["path"], "name": name, "extension": extension}
-    return event.moment, "logs-cloud_defend.file-default", document
-
-
-def _document(event: _Event, category: str, kind: Mapping[str, Any]) -> dict[str, Any]:
-    dataset, user = f"cloud_defend.{category}", event.process["user"]["id"]
-    return {
-        **event.scene.shared,
-        "@timestamp": _text(event.moment),
-        "data_stream": {"type": "logs", "dataset": dataset, "namespace": "default"},
-        "event": {
-            **kind,
-            "agent_id_status": "verified",
-            "category": [category],
-            "created": _text(event.moment),
-            "dataset": dataset,
-            "id": event.id,
-            "ingested": _text(event.ingested),
-            "kind": "event",
-            "module": "cloud_defend",
-        },
-        "group": {"id": user},
-        "process": event.process,
-        "user": {"id": user},
-    }
-
-
-def _process(program: Program, parent: Program, entry: Program) -> dict[str, Any]:
-    """What a document says of `program`: a job of its own in the session that `entry` leads."""
-    leads = entry is program
-    leader = {**_described(entry), "same_as_process": leads}
-    return {
-        **_described(program),
-        "parent": {**_described(parent), "same_as_process": False},
-        "group_leader": {**_described(program), "same_as_process": True},
-        "session_leader": leader,
-        "entry_leader": {**leader, "entry_meta": {"type": "container"}},
-    }
-
-
-def _described(program: Program) -> dict[str, Any]:
-    identity = f"{program.agent}-{program.pid}-{int(program.start.timestamp())}"
-    return {
-        "args": list(program.args),
-        "entity_id": base64.b64encode(identity.encode()).decode(),
-        "executable": program.executable,
-        "group": {"id": program.user},
-        "interactive": program.interactive,
-        "name": program.executable.rsplit("/", 1)[1],
-        "pid": program.pid,
-        "start": _text(program.start),
-        "user": {"id": program.user},
-        "working_directory": "/",
-    }
+def _pid(rng: random.Random) -> int:
+    return rng.randrange(10_000, 4_000_000)
 
 
 # The cast
 
 
-def _scenes(now: datetime) -> Iterator[tuple[Mapping[str, Any], Scene]]:
+def _scenes(now: datetime) -> Iterator[tuple[str, Scene]]:
     cast = read("cast")
     nodes = {node["name"]: node for node in cast["nodes"]}
     up = now - timedelta(days=3)
     for pod in cast["pods"]:
-        node, main = nodes[pod["node"]], pod["main"]
-        agent, user = node["agent"], pod["user"]
-        shim = "/usr/bin/containerd-shim-runc-v2"
-        yield (
-            pod,
-            Scene(
-                app=pod["app"],
-                user=user,
-                agent=agent,
-                shared={**_on_node(node), **_in_pod(pod, cast["cluster"])},
-                main=Program(main["pid"], main["executable"], main["args"], up, agent, user),
-                runtime=Program(main["pid"] - 31, shim, [shim, "-namespace", "k8s.io"], up, agent),
-            ),
-        )
+        node = nodes[pod["node"]]
+        shared = {**_on_node(node), **_in_pod(pod, cast["cluster"])}
+        yield pod["name"], _scene(pod, node["agent"], shared, up)
+
+
+def _scene(pod: Mapping[str, Any], agent: str, shared: Mapping[str, Any], up: datetime) -> Scene:
+    main, user = pod["main"], pod["user"]
+    shim = "/usr/bin/containerd-shim-runc-v2"
+    return Scene(
+        app=pod["app"],
+        user=user,
+        agent=agent,
+        shared=shared,
+        main=Program(main["pid"], main["executable"], main["args"], up, agent, user),
+        runtime=Program(main["pid"] - 31, shim, [shim, "-namespace", "k8s.io"], up, agent),
+    )
 
 
 def _on_node(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -325,11 +216,3 @@ def _in_pod(pod: Mapping[str, Any], cluster: Mapping[str, Any]) -> dict[str, Any
             "resource": resource,
         },
     }
-
-
-def _pid(rng: random.Random) -> int:
-    return rng.randrange(10_000, 4_000_000)
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
