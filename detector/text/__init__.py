@@ -1,0 +1,1 @@
+"""Files of YAML, TOML or NDJSON -> data in which every key has a place."""

@@ -1,0 +1,52 @@
+"""A file of YAML, TOML or NDJSON -> its documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from detector.errors import DetectorError, Place
+from detector.text import ndjson, toml, yaml
+from detector.text.document import Text
+
+MAX_BYTES = 5_000_000
+MAX_EXPORT_BYTES = 200_000_000
+
+FORMS: dict[str, Callable[[str, str], Iterator[Text | DetectorError]]] = {
+    ".yaml": yaml.read,
+    ".yml": yaml.read,
+    ".toml": toml.read,
+    ".ndjson": ndjson.read,
+}
+
+
+def read(path: Path) -> list[Text | DetectorError]:
+    """The file's documents: one, or one a line of NDJSON; never raises.
+
+    What cannot be read is an error in its stead, with its place.
+    """
+    form = FORMS[path.suffix]
+    try:
+        text = _decoded(path, MAX_EXPORT_BYTES if path.suffix == ".ndjson" else MAX_BYTES)
+        return list(form(text, str(path)))
+    except DetectorError as error:
+        return [error]
+
+
+def _decoded(path: Path, limit: int) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise DetectorError(f"larger than {limit // 1_000_000} MB", place=_at(path))
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DetectorError("not UTF-8 text", place=Place(line, 1, file=str(path))) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DetectorError(f"cannot be read: {reason}", place=_at(path)) from None
+
+
+def _at(path: Path) -> Place:
+    return Place(1, 1, file=str(path))
