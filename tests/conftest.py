@@ -36,7 +36,10 @@ def _client(node_url: str) -> Iterator[Elasticsearch]:
 
 @pytest.fixture
 def es(_client: Elasticsearch) -> Iterator[Elasticsearch]:
-    """Give a client; every index, template and cluster setting is removed after the test."""
+    """Give a client; every index, template and cluster setting is removed after the test.
+
+    A data stream stays, with its template: this node cannot delete one, so its name must be unique.
+    """
     yield _client
     _clear(_client)
 
@@ -46,7 +49,7 @@ def _clear(client: Elasticsearch) -> None:
     for start in range(0, len(names), 20):  # a request's first line has at most 4096 bytes
         client.indices.delete(index=names[start : start + 20], ignore_unavailable=True)
     for template in client.indices.get_index_template()["index_templates"]:
-        client.indices.delete_index_template(name=template["name"])
+        client.options(ignore_status=400).indices.delete_index_template(name=template["name"])
     for component in client.cluster.get_component_template()["component_templates"]:
         client.cluster.delete_component_template(name=component["name"])
     if settings := client.cluster.get_settings(flat_settings=True)["persistent"]:

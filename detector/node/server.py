@@ -23,6 +23,7 @@ SETTINGS = {
     "http.port": "0",
     "transport.port": "0",
     "discovery.type": "single-node",
+    "logger.level": "INFO",
     "cluster.routing.allocation.disk.threshold_enabled": "false",  # a full laptop still works
 }
 

@@ -39,7 +39,7 @@ embedded.serve(Path(sys.argv[1]), announce=lambda node: print(node.pid, node.url
 @contextmanager
 def user(folder: Path, script: str = USER) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", script, str(folder)]
-    with subprocess.Popen(  # noqa: S603 - our own script
+    with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
@@ -131,5 +131,5 @@ def test_served_node_that_dies_ends_its_server_with_an_error(tmp_path: Path) -> 
 def test_missing_packages_are_one_error_with_a_hint(tmp_path: Path) -> None:
     script = USER.replace("import sys", "import sys; sys.modules['jpype'] = None", 1)
     command = [sys.executable, "-c", script, str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "NodeError: the embedded Elasticsearch is not installed" in ended.stderr
