@@ -20,8 +20,11 @@ UNKNOWN = ("xpack.",)  # settings of modules that this node does not have
 
 def main() -> None:
     """Run until told to stop; exit 1 with the reason on stderr when the node cannot start."""
-    options = _parser().parse_args()
-    settings = dict(pair.split("=", 1) for pair in options.settings)
+    parser = _parser()
+    options = parser.parse_args()
+    settings = dict(pair.partition("=")[::2] for pair in options.settings)
+    if not options.users and not {"path.data", "path.logs"} <= settings.keys():
+        parser.error("-E path.data=FOLDER and -E path.logs=FOLDER are needed")
     known = {key: value for key, value in settings.items() if not key.startswith(UNKNOWN)}
     heap = [f"-Xms{options.heap}", f"-Xmx{options.heap}"]
     flags = [*(options.jvm or FAST_START), *heap]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from elasticsearch import Elasticsearch
 
@@ -15,3 +18,11 @@ def test_each_test_finds_the_node_empty(es: Elasticsearch, turn: int) -> None:
     es.indices.create(index=".hidden", settings={"hidden": True})
     es.cluster.put_settings(persistent={"cluster.max_shards_per_node": 2000 + turn})
     assert es.count(index="left-behind")["count"] == 1
+
+
+def test_launcher_without_folders_is_a_usage_error() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "detector.node"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "path.data" in ended.stderr
