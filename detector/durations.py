@@ -15,6 +15,9 @@ UNITS = {
     "w": timedelta(weeks=1),
 }
 
+LONGEST = timedelta(days=3660)
+"""What can be taken from any date of today without falling off the calendar."""
+
 _DURATION = re.compile(r"(\d{1,9})([smhdw])")
 _AGO = re.compile(r"now((?:-\d{1,9}[smhdw])*)")
 _FORM = "a number and a unit: s, m, h, d or w, as in `5m`"
@@ -45,9 +48,12 @@ def ago(text: str) -> timedelta:
 
 def _sum(parts: list[re.Match[str]], text: str) -> timedelta:
     try:
-        return sum((int(part[1]) * UNITS[part[2]] for part in parts), timedelta(0))
+        length = sum((int(part[1]) * UNITS[part[2]] for part in parts), timedelta(0))
     except OverflowError:
-        raise DetectorError(f"`{text}` is too long a time") from None
+        length = timedelta.max
+    if length > LONGEST:
+        raise DetectorError(f"`{text}` is too long a time", hint="ten years at most")
+    return length
 
 
 def _ago_hint(text: str) -> str:

@@ -125,10 +125,8 @@ class _Reader:
         place = text.value(("rule_id",))
         first = self.ids.setdefault(keys.rule_id, place)
         if first is not place:
-            message = f"rule_id `{keys.rule_id}` is taken"
-            self.report.add(
-                message, place, f"the first one stands in {first}", rule_id=keys.rule_id
-            )
+            message, hint = f"rule_id `{keys.rule_id}` is taken", f"the first one is {first}"
+            self.report.add(message, place, hint, rule_id=keys.rule_id)
         return first is place
 
     def judged(self, rule: Rule, keys: Keys, where: tree.Query | None, text: Text) -> Rule:
@@ -216,10 +214,18 @@ def _hash(parameters: Mapping[str, Any], identity: list[str] | None) -> str:
 def _unsupported(keys: Keys, where: tree.Query | None) -> str | None:
     if keys.type != "eql":
         return f"type `{keys.type}` cannot be run yet"
-    if isinstance(where, tree.Sequence):
-        return "EQL sequences cannot be run yet"
-    if isinstance(where, tree.Sample):
-        return "EQL samples cannot be run yet"
+    match where:
+        case tree.Sequence():
+            return "EQL sequences cannot be run yet"
+        case tree.Sample():
+            return "EQL samples cannot be run yet"
+        case tree.Piped():
+            return "EQL pipes cannot be run yet"
+        case _:
+            return _unsupported_keys(keys)
+
+
+def _unsupported_keys(keys: Keys) -> str | None:
     if keys.filters:
         return "`filters` cannot be run yet"
     if not keys.index:

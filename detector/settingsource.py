@@ -37,13 +37,18 @@ class Source:
             return
         for item in textfile.read(path):
             if isinstance(item, DetectorError):
-                self.add(item.message, item.place, item.hint)
+                self.unreadable(item)
             elif isinstance(item.data, dict):
                 self.text = item
                 self.data = _given(item.data)
                 self.refuse_secrets(item)
             elif item.data is not None:
                 self.add("a configuration must be a mapping of keys", item.key(()))
+
+    def unreadable(self, error: DetectorError) -> None:
+        """What YAML says of a line can quote it."""
+        hides = error.place is not None and _may_hold_secret(error.place.text)
+        self.add("not valid YAML" if hides else error.message, error.place, error.hint)
 
     def refuse_secrets(self, text: Text) -> None:
         for section, key in self.secrets:
