@@ -44,6 +44,10 @@ def condition(expression: Expression) -> Node:
             return tree.all_of(map(condition, args))
         case Call("or", args):
             return tree.any_of(map(condition, args))
+        case Call("not", (Call("is null", (Field(name, optional),)),)):
+            return tree.Exists(name, optional)
+        case Call("is null", (Field(name, optional),)):
+            return Not(tree.Exists(name, optional))
         case Call("not", (item,)):
             return Not(condition(item))
         case Call("==" | "!=" | "<" | "<=" | ">" | ">=", (left, right)):
@@ -56,22 +60,13 @@ def _comparison(name: str, left: Expression, right: Expression) -> Node:
     if isinstance(left, Literal):
         return _comparison(_MIRRORED.get(name, name), right, left)
     if name == "!=":
-        equal = _comparison("==", left, right)
-        return equal.item if _is_absence(equal) and isinstance(equal, Not) else Not(equal)
+        return Not(_comparison("==", left, right))
     match left, right:
-        case Field(field, optional), Literal(None) if name == "==":
-            return Not(tree.Exists(field, optional))
-        case _, Literal(None) if name == "==":
-            return tree.Holds(Call("is null", (left,)))
         case Field(field, optional), Literal(value) if value is not None:
             return _against(name, field, value, optional)
         case Call(), Literal(bool(value)) if name == "==" and is_condition(left):
             return condition(left) if value else Not(condition(left))
     return tree.Holds(Call(name, (left, right)))
-
-
-def _is_absence(node: Node) -> bool:
-    return isinstance(node, Not) and isinstance(node.item, tree.Exists)
 
 
 def _against(name: str, field: str, value: tree.Scalar, optional: bool) -> Node:
