@@ -1,0 +1,224 @@
+"""A condition -> Query DSL that may admit too much, and the residual that says what is left to check.
+
+Law: for every document, the query admits it and the residual holds = `evaluate.matches` says yes.
+The query has no script. What it cannot say becomes `match_all` where it is asked for and
+`match_none` where it is negated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, assert_never
+
+from detector.language import pattern, tree
+from detector.language.evaluate import FieldLeaf
+from detector.language.fields import ECS, FieldTypes, Kind, kind_of
+from detector.language.tree import And, Node, Not, Or
+from detector.language.values import cover
+
+Dsl: TypeAlias = dict[str, Any]
+
+MAX_DEPTH = 24
+"""Levels of `bool` that are sent: Elasticsearch refuses more than 30 (`max_nested_depth`)."""
+
+_ALL: Dsl = {"match_all": {}}
+_NONE: Dsl = {"match_none": {}}
+_BOUNDS: dict[tree.Order, str] = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """`query` may admit too much; `residual` is what has to hold of what it admits."""
+
+    query: Dsl
+    residual: Node | None
+
+
+def translate(node: Node, types: FieldTypes = ECS) -> Compiled:
+    """The query for a condition; the residual has only those conjuncts that need it.
+
+    A long `:` list stays a list of clauses: Elasticsearch refuses a query of more clauses than
+    `indices.query.bool.max_clause_count` (1024 at least), and says so.
+    """
+    conjuncts = list(_conjuncts(node))
+    residual = [part for part in conjuncts if not _pushable(part, types)]
+    query = _both(_admit(part, types, depth=0, positive=True) for part in conjuncts)
+    return Compiled(query, tree.all_of(residual) if residual else None)
+
+
+def _conjuncts(node: Node) -> Iterator[Node]:
+    """What has to hold, one by one: `not (a or b)` is `not a` and `not b`."""
+    match node:
+        case And(items):
+            for item in items:
+                yield from _conjuncts(item)
+        case Not(Or(items)):
+            for item in items:
+                yield from _conjuncts(Not(item))
+        case Not(Not(item)):
+            yield from _conjuncts(item)
+        case _:
+            yield node
+
+
+def _pushable(node: Node, types: FieldTypes, depth: int = 0) -> bool:
+    """Whether the query says it all."""
+    match node:
+        case And(items) | Or(items):
+            return depth < MAX_DEPTH and all(_pushable(item, types, depth + 1) for item in items)
+        case Not(item):
+            return depth < MAX_DEPTH and _pushable(item, types, depth + 1)
+        case tree.Everything() | tree.Nothing():
+            return True
+        case tree.Holds():
+            return False
+        case _:
+            return _leaf(node, types) is not None
+
+
+def _admit(node: Node, types: FieldTypes, *, depth: int, positive: bool) -> Dsl:
+    """A query that admits all documents of `node`; with `positive` false, none but those."""
+    unknown = _ALL if positive else _NONE
+    if depth > MAX_DEPTH:
+        return unknown
+    match node:
+        case And(items):
+            return _both(_admit(i, types, depth=depth + 1, positive=positive) for i in items)
+        case Or(items):
+            return _either(_admit(i, types, depth=depth + 1, positive=positive) for i in items)
+        case Not(item):
+            return _without(_admit(item, types, depth=depth + 1, positive=not positive))
+        case tree.Everything():
+            return _ALL
+        case tree.Nothing():
+            return _NONE
+        case tree.Holds():
+            return unknown
+        case _:
+            return _leaf(node, types) or unknown
+
+
+def _both(queries: Iterable[Dsl]) -> Dsl:
+    """All of them; a conjunction inside is laid flat."""
+    parts: list[Dsl] = []
+    for query in queries:
+        inner = query.get("bool", {})
+        parts += inner["filter"] if set(inner) == {"filter"} else [query] if query != _ALL else []
+    if _NONE in parts:
+        return _NONE
+    return parts[0] if len(parts) == 1 else {"bool": {"filter": parts}} if parts else _ALL
+
+
+def _either(queries: Iterable[Dsl]) -> Dsl:
+    """One of them; a disjunction inside is laid flat."""
+    parts: list[Dsl] = []
+    for query in queries:
+        inner = query.get("bool", {})
+        parts += inner["should"] if "should" in inner else [query] if query != _NONE else []
+    if _ALL in parts:
+        return _ALL
+    if len(parts) == 1:
+        return parts[0]
+    return {"bool": {"should": parts, "minimum_should_match": 1}} if parts else _NONE
+
+
+def _without(query: Dsl) -> Dsl:
+    if query in (_ALL, _NONE):
+        return _NONE if query == _ALL else _ALL
+    inner = query.get("bool", {})
+    return {"bool": {"must_not": inner["should"] if "should" in inner else [query]}}
+
+
+def _leaf(leaf: FieldLeaf, types: FieldTypes) -> Dsl | None:
+    """The query for a leaf, or None where no query says it."""
+    kind, type_ = kind_of(leaf.field, types), types.type_of(leaf.field)
+    if kind is Kind.TEXT or not types.searchable(leaf.field):
+        return None
+    match leaf:
+        case tree.Exists():
+            return {"exists": {"field": leaf.field}}
+        case tree.Equals(field, value):
+            return _term(field, value, kind, type_)
+        case tree.OneOf():
+            return _one_of(leaf, kind, type_)
+        case tree.Like():
+            return _like(leaf, kind, type_)
+        case tree.Compare(field, order, value):
+            if kind is Kind.BOOLEAN or not _has(value, kind, type_):
+                return _NONE
+            return {"range": {field: {_BOUNDS[order]: value}}}
+        case tree.InNetwork(field, networks):
+            return {"terms": {field: list(networks)}} if kind is Kind.IP else None
+        case tree.Regex() | tree.StartsWith() | tree.EndsWith() | tree.Contains():
+            return _on_text(leaf) if kind in {Kind.STRING, Kind.UNKNOWN} else None
+        case _:
+            assert_never(leaf)
+
+
+def _has(value: tree.Scalar, kind: Kind, type_: str | None) -> bool:
+    """Whether the type knows such a value; Elasticsearch would refuse the query."""
+    return kind is Kind.UNKNOWN or cover(value, kind, type_) is not None
+
+
+def _term(field: str, value: tree.Scalar, kind: Kind, type_: str | None) -> Dsl | None:
+    if kind is Kind.OPAQUE:
+        return None
+    return {"term": {field: value}} if _has(value, kind, type_) else _NONE
+
+
+def _one_of(leaf: tree.OneOf, kind: Kind, type_: str | None) -> Dsl | None:
+    if kind is Kind.OPAQUE:
+        return None
+    values = [value for value in leaf.values if _has(value, kind, type_)]
+    if leaf.any_case and kind in {Kind.STRING, Kind.UNKNOWN}:
+        return _either(_cased("term", leaf.field, str(value), any_case=True) for value in values)
+    return {"terms": {leaf.field: values}} if values else _NONE
+
+
+def _like(leaf: tree.Like, kind: Kind, type_: str | None) -> Dsl | None:
+    if any(not one.strip("*") and one for one in leaf.patterns):
+        return {"exists": {"field": leaf.field}}
+    if kind in {Kind.STRING, Kind.UNKNOWN}:
+        return _either(_fits(leaf.field, one, any_case=leaf.any_case) for one in leaf.patterns)
+    if kind is Kind.OPAQUE or any(map(pattern.has_wildcard, leaf.patterns)):
+        return None
+    return _either(
+        {"term": {leaf.field: one}} if _has(one, kind, type_) else _NONE for one in leaf.patterns
+    )
+
+
+def _fits(field: str, one: str, *, any_case: bool) -> Dsl:
+    if not pattern.has_wildcard(one):
+        return _cased("term", field, one, any_case=any_case)
+    return _cased("wildcard", field, one.replace("\\", "\\\\"), any_case=any_case)
+
+
+def _on_text(leaf: tree.Regex | tree.StartsWith | tree.EndsWith | tree.Contains) -> Dsl:
+    field, any_case = leaf.field, leaf.any_case
+    match leaf:
+        case tree.Regex(patterns=patterns):
+            joined = "|".join(patterns)
+            case: Dsl = {"case_insensitive": True} if any_case else {}
+            return {"regexp": {field: {"value": joined, "flags": "ALL", **case}}}
+        case tree.StartsWith(text=text):
+            return _cased("prefix", field, text, any_case=any_case)
+        case tree.EndsWith(text=text):
+            return _cased("wildcard", field, f"*{_escaped(text)}", any_case=any_case)
+        case tree.Contains(text=text):
+            if text == "":
+                return _NONE
+            return _cased("wildcard", field, f"*{_escaped(text)}*", any_case=any_case)
+        case _:
+            assert_never(leaf)
+
+
+def _cased(kind: str, field: str, value: str, *, any_case: bool) -> Dsl:
+    if any_case:
+        return {kind: {field: {"value": value, "case_insensitive": True}}}
+    return {kind: {field: value if kind != "wildcard" else {"value": value}}}
+
+
+def _escaped(text: str) -> str:
+    """`text` for a `wildcard` query, every character itself."""
+    return "".join(f"\\{char}" if char in "*?\\" else char for char in text)

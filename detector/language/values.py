@@ -1,0 +1,176 @@
+"""A document and a field -> its values as an index would hold them; a literal -> what it covers.
+
+Both are brought to the field's type: addresses and dates to integers, so that everything compares.
+What a type cannot hold is left out, as an index with `ignore_malformed` leaves it out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+import struct
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from detector.language import dates
+from detector.language.fields import FieldTypes, Kind, kind_of
+from detector.language.functions import string
+
+Typed: TypeAlias = str | int | float | bool
+Read: TypeAlias = Callable[[Mapping[str, Any]], list[Any]]
+Interval: TypeAlias = tuple[Any, Any]
+"""The first and the last value that a literal means: `2024-01-01` is a whole day on a date."""
+
+_MULTI_FIELDS = ("text", "keyword", "caseless")
+
+
+def raw(document: Mapping[str, Any], name: str) -> list[Any]:
+    """The scalars at `name`, wherever dots or objects spell it; arrays flattened, nulls left out."""
+    found: list[Any] = []
+    _walk(document, name, found, whole=False)
+    return found
+
+
+def whole(document: Mapping[str, Any], name: str) -> list[Any]:
+    """As `raw`, with every scalar inside an object that stands at `name`."""
+    found: list[Any] = []
+    _walk(document, name, found, whole=True)
+    return found
+
+
+def _walk(value: Any, rest: str, found: list[Any], *, whole: bool) -> None:
+    if isinstance(value, Mapping):
+        if rest == "":
+            for inner in value.values() if whole else ():
+                _walk(inner, "", found, whole=True)
+            return
+        if rest in value:
+            _walk(value[rest], "", found, whole=whole)
+        end = rest.find(".")
+        while end >= 0:
+            if rest[:end] in value:
+                _walk(value[rest[:end]], rest[end + 1 :], found, whole=whole)
+            end = rest.find(".", end + 1)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _walk(inner, rest, found, whole=whole)
+    elif rest == "" and value is not None:
+        found.append(value)
+
+
+def reader(name: str, types: FieldTypes) -> Read:
+    """What gives the values of `name` in a document, brought to its type."""
+    type_, limit = types.type_of(name), types.ignore_above(name)
+    kind = kind_of(name, types)
+    collect = whole if type_ == "flattened" or kind in {Kind.OPAQUE, Kind.UNKNOWN} else raw
+    parent, _, last = name.rpartition(".")
+    multi = parent and (last in _MULTI_FIELDS or types.type_of(parent) in {"keyword", "wildcard"})
+
+    def read(document: Mapping[str, Any]) -> list[Any]:
+        values = collect(document, name)
+        if not values and multi:
+            values = raw(document, parent)
+        if kind is Kind.UNKNOWN or kind is Kind.OPAQUE:
+            return values
+        typed = [bring(value, kind, type_) for value in values]
+        return [
+            value
+            for value in typed
+            if value is not None
+            and not (limit is not None and isinstance(value, str) and len(value) > limit)
+        ]
+
+    return read
+
+
+def bring(value: Any, kind: Kind, type_: str | None) -> Typed | None:
+    """A document's value as the type holds it; None where it cannot."""
+    match kind:
+        case Kind.STRING | Kind.TEXT:
+            return string(value)
+        case Kind.INTEGER:
+            number = _number(value)
+            return None if number is None else math.trunc(number)
+        case Kind.FLOAT:
+            number = _number(value)
+            return None if number is None else _narrow(float(number), type_)
+        case Kind.BOOLEAN:
+            return {"true": True, "false": False, "": False}.get(string(value) or "")
+        case Kind.IP:
+            block = _block(value)
+            return block[0] if block is not None and block[0] == block[1] else None
+        case Kind.DATE:
+            span = None if isinstance(value, bool) else dates.span(str(value))
+            if span is None:
+                return None
+            return span[0] if type_ == "date_nanos" else span[0] - span[0] % dates.MILLISECOND
+        case _:
+            return None
+
+
+def cover(value: Typed, kind: Kind, type_: str | None) -> Interval | None:
+    """What a literal covers on a field of this type; None where the type has no such value."""
+    match kind:
+        case Kind.STRING | Kind.TEXT:
+            text = string(value)
+            return (text, text)
+        case Kind.INTEGER | Kind.FLOAT:
+            number = _number(value)
+            if number is not None and kind is Kind.FLOAT:
+                number = _narrow(float(number), type_)
+            return None if number is None else (number, number)
+        case Kind.BOOLEAN:
+            truth = {"true": True, "false": False, "": False}.get(string(value) or "")
+            return None if truth is None or not isinstance(value, str | bool) else (truth, truth)
+        case Kind.IP:
+            return _block(value)
+        case Kind.DATE:
+            return None if isinstance(value, bool) else dates.span(str(value))
+        case _:
+            return None
+
+
+def address(value: object) -> int | None:
+    """An address as a number, IPv4 as its IPv6 form; None where `value` is none."""
+    block = _block(value)
+    return block[0] if block is not None and block[0] == block[1] else None
+
+
+def _number(value: object) -> int | Decimal | float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value if math.isfinite(value) else None
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and abs(number.adjusted()) < 400 else None
+
+
+def _narrow(number: float, type_: str | None) -> float:
+    """`number` as the float type keeps it."""
+    form = {"float": "f", "half_float": "e"}.get(type_ or "")
+    if form is None:
+        return number
+    try:
+        return float(struct.unpack(form, struct.pack(form, number))[0])
+    except OverflowError:
+        return math.copysign(math.inf, number)
+
+
+@lru_cache(maxsize=65536)
+def _block(value: object) -> Interval | None:
+    """The addresses from the first to the last of a CIDR block, or of a single address."""
+    text = str(value)
+    if "%" in text or not re.fullmatch(r"[0-9a-fA-F:.]+(/\d{1,3})?", text):
+        return None
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+    shift = 0xFFFF << 32 if network.version == 4 else 0
+    return (int(network[0]) + shift, int(network[-1]) + shift)
