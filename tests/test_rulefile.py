@@ -511,7 +511,6 @@ def test_rules_are_looked_up_as_option_configuration_folder_package(
     assert rulefile.find([], []) == [Path("rules")]
 
 
-@pytest.mark.slow
 def test_corpus_loads_without_an_error_and_names_what_cannot_run() -> None:
     if not CORPUS.is_dir():
         pytest.skip("the corpus of real rules is not here: ../shared/corpus")
