@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from detector import packaged, rulefile
 from detector.language import evaluate, fields
+from detector.language.tree import Node
 from detector.model import Example, Rule
 
 LOADED = rulefile.load([packaged.find("rules")])
@@ -32,6 +35,6 @@ def test_example_is_caught_by_its_own_rule_alone_or_by_none(rule: Rule, example:
     found = [
         other.rule_id
         for other in LOADED.rules
-        if other.where and evaluate.matches(other.where, event, fields.ECS)
+        if evaluate.matches(cast("Node", other.where), event, fields.ECS)
     ]
     assert found == [rule.rule_id] * example.alerts

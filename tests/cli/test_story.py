@@ -3,13 +3,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from detector import packaged, rulefile
 from detector.cli import story
 from detector.language import evaluate, fields
+from detector.language.tree import Node
 from detector.model import Rule
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -30,7 +31,7 @@ def caught(rules: tuple[Rule, ...], document: dict[str, Any]) -> list[str]:
     return [
         rule.rule_id
         for rule in rules
-        if rule.where and evaluate.matches(rule.where, document, fields.ECS)
+        if evaluate.matches(cast("Node", rule.where), document, fields.ECS)
     ]
 
 
