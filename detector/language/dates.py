@@ -1,4 +1,4 @@
-"""A date as Elasticsearch's default format reads it -> the span of time it means, in nanoseconds."""
+"""A date as Elasticsearch's default format reads it -> the time it spans, in nanoseconds."""
 
 from __future__ import annotations
 
@@ -21,15 +21,12 @@ _DATE = re.compile(
 def span(text: str) -> tuple[int, int] | None:
     """The first and last nanosecond since 1970 of `strict_date_optional_time||epoch_millis`.
 
-    `2024-01-01` is a whole day. None for what is no date, and for date math (`now-1d`), which
-    would need a clock.
+    `2024-01-01` is a whole day, a date with a fraction of a second one instant. None for what is no
+    date, and for date math (`now-1d`), which would need a clock.
     """
     found = _DATE.fullmatch(text)
     if found is None:
-        if re.fullmatch(r"-?\d{1,18}", text) is None:
-            return None
-        start = int(text) * MILLISECOND
-        return (start, start + MILLISECOND - 1)
+        return epoch(text)
     *parts, fraction, zone = found.groups()
     try:
         first = _second(_filled(parts, ("", "1", "1", "0", "0", "0")), zone)
@@ -40,8 +37,14 @@ def span(text: str) -> tuple[int, int] | None:
         return None
     if fraction is None:
         return (first, last + _SECOND - 1)
-    start, digits = first + int(fraction.ljust(9, "0")), len(fraction)
-    return (start, start + 10 ** (9 - digits) - 1)
+    start = first + int(fraction.ljust(9, "0"))
+    return (start, start)
+
+
+def epoch(text: str) -> tuple[int, int] | None:
+    """A number of milliseconds since 1970, which means that instant alone."""
+    found = re.fullmatch(r"(-?\d{1,18})(\.\d+)?", text)
+    return (int(found[1]) * MILLISECOND,) * 2 if found else None
 
 
 def _filled(parts: Iterable[str | None], defaults: Iterable[str]) -> list[int]:

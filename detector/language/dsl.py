@@ -1,4 +1,4 @@
-"""A condition -> Query DSL that may admit too much, and the residual that says what is left to check.
+"""A condition -> Query DSL that may admit too much, and the residual that is left to check.
 
 Law: for every document, the query admits it and the residual holds = `evaluate.matches` says yes.
 The query has no script. What it cannot say becomes `match_all` where it is asked for and
@@ -7,11 +7,12 @@ The query has no script. What it cannot say becomes `match_all` where it is aske
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
-from detector.language import pattern, tree
+from detector.language import functions, pattern, tree
 from detector.language.evaluate import FieldLeaf
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.tree import And, Node, Not, Or
@@ -24,6 +25,7 @@ MAX_DEPTH = 24
 
 _ALL: Dsl = {"match_all": {}}
 _NONE: Dsl = {"match_none": {}}
+_BITS = {"byte": 7, "short": 15, "integer": 31}
 _BOUNDS: dict[tree.Order, str] = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 
 
@@ -115,7 +117,7 @@ def _either(queries: Iterable[Dsl]) -> Dsl:
     parts: list[Dsl] = []
     for query in queries:
         inner = query.get("bool", {})
-        parts += inner["should"] if "should" in inner else [query] if query != _NONE else []
+        parts += inner.get("should", [query] if query != _NONE else [])
     if _ALL in parts:
         return _ALL
     if len(parts) == 1:
@@ -127,7 +129,7 @@ def _without(query: Dsl) -> Dsl:
     if query in (_ALL, _NONE):
         return _NONE if query == _ALL else _ALL
     inner = query.get("bool", {})
-    return {"bool": {"must_not": inner["should"] if "should" in inner else [query]}}
+    return {"bool": {"must_not": inner.get("should", [query])}}
 
 
 def _leaf(leaf: FieldLeaf, types: FieldTypes) -> Dsl | None:
@@ -144,10 +146,8 @@ def _leaf(leaf: FieldLeaf, types: FieldTypes) -> Dsl | None:
             return _one_of(leaf, kind, type_)
         case tree.Like():
             return _like(leaf, kind, type_)
-        case tree.Compare(field, order, value):
-            if kind is Kind.BOOLEAN or not _has(value, kind, type_):
-                return _NONE
-            return {"range": {field: {_BOUNDS[order]: value}}}
+        case tree.Compare():
+            return None if kind is Kind.OPAQUE else _compare(leaf, kind, type_)
         case tree.InNetwork(field, networks):
             return {"terms": {field: list(networks)}} if kind is Kind.IP else None
         case tree.Regex() | tree.StartsWith() | tree.EndsWith() | tree.Contains():
@@ -158,21 +158,50 @@ def _leaf(leaf: FieldLeaf, types: FieldTypes) -> Dsl | None:
 
 def _has(value: tree.Scalar, kind: Kind, type_: str | None) -> bool:
     """Whether the type knows such a value; Elasticsearch would refuse the query."""
-    return kind is Kind.UNKNOWN or cover(value, kind, type_) is not None
+    if kind is Kind.UNKNOWN:
+        return True
+    covered = cover(value, kind, type_)
+    return covered is not None and _beyond(covered[0], kind, type_) == 0
+
+
+def _beyond(value: Any, kind: Kind, type_: str | None) -> int:
+    """1 where a number is above all that its type holds, -1 where below, else 0."""
+    if kind is not Kind.INTEGER and kind is not Kind.FLOAT:
+        return 0
+    if kind is Kind.FLOAT:
+        return 0 if math.isfinite(value) else int(math.copysign(1, value))
+    bits = _BITS.get(type_ or "", 63)
+    lowest, highest = (0, 2**64 - 1) if type_ == "unsigned_long" else (-(2**bits), 2**bits - 1)
+    return int(value > highest) - int(value < lowest)
+
+
+def _sent(value: tree.Scalar, kind: Kind) -> tree.Scalar:
+    """The literal in a query: Elasticsearch would spell a float in a keyword in its own way."""
+    return functions.string(value) or "" if kind is Kind.STRING else value
 
 
 def _term(field: str, value: tree.Scalar, kind: Kind, type_: str | None) -> Dsl | None:
     if kind is Kind.OPAQUE:
         return None
-    return {"term": {field: value}} if _has(value, kind, type_) else _NONE
+    return {"term": {field: _sent(value, kind)}} if _has(value, kind, type_) else _NONE
+
+
+def _compare(leaf: tree.Compare, kind: Kind, type_: str | None) -> Dsl:
+    covered = (None, None) if kind is Kind.UNKNOWN else cover(leaf.value, kind, type_)
+    if covered is None or (kind is Kind.IP and covered[0] != covered[1]):
+        return _NONE
+    if side := _beyond(covered[0], kind, type_):
+        above = leaf.order in {">", ">="}
+        return _NONE if above == (side > 0) else {"exists": {"field": leaf.field}}
+    return {"range": {leaf.field: {_BOUNDS[leaf.order]: _sent(leaf.value, kind)}}}
 
 
 def _one_of(leaf: tree.OneOf, kind: Kind, type_: str | None) -> Dsl | None:
     if kind is Kind.OPAQUE:
         return None
-    values = [value for value in leaf.values if _has(value, kind, type_)]
+    values = [_sent(value, kind) for value in leaf.values if _has(value, kind, type_)]
     if leaf.any_case and kind in {Kind.STRING, Kind.UNKNOWN}:
-        return _either(_cased("term", leaf.field, str(value), any_case=True) for value in values)
+        return _either(_cased("term", leaf.field, value, any_case=True) for value in values)
     return {"terms": {leaf.field: values}} if values else _NONE
 
 
@@ -213,7 +242,7 @@ def _on_text(leaf: tree.Regex | tree.StartsWith | tree.EndsWith | tree.Contains)
             assert_never(leaf)
 
 
-def _cased(kind: str, field: str, value: str, *, any_case: bool) -> Dsl:
+def _cased(kind: str, field: str, value: tree.Scalar, *, any_case: bool) -> Dsl:
     if any_case:
         return {kind: {field: {"value": value, "case_insensitive": True}}}
     return {kind: {field: value if kind != "wildcard" else {"value": value}}}

@@ -101,7 +101,7 @@ def _unexpected(source: Source, error: UnexpectedInput) -> LanguageError:
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
         return _unexpected_word(source, error)
     if isinstance(error, UnexpectedCharacters):
-        offset = error.pos_in_stream
+        offset = error.pos_in_stream or 0
         found = source.text[offset : offset + (2 if source.text[offset] == "/" else 1)]
         return source.error(f"unexpected `{found}`", offset, len(found), hint=_SLIPS.get(found))
     end = len(source.text.rstrip())
@@ -115,9 +115,7 @@ def _unexpected_word(source: Source, error: UnexpectedToken) -> LanguageError:
     if word in _WORDS.values() and "FIELD" in error.expected:
         hint = f"a field of that name is written in backquotes: `` `{word}` ``"
     shown = word if len(word) <= 40 else f"{word[:40]}..."
-    return source.error(
-        f"unexpected `{shown}`", offset, len(word), hint=hint or _expected(error)
-    )
+    return source.error(f"unexpected `{shown}`", offset, len(word), hint=hint or _expected(error))
 
 
 def _expected(error: UnexpectedInput) -> str | None:

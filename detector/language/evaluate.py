@@ -169,7 +169,7 @@ def _compare(leaf: tree.Compare, kind: Kind, type_: str | None) -> Test:
     if kind is Kind.UNKNOWN or kind is Kind.OPAQUE:
         return lambda found: _in_order(found, leaf.value, order)
     covered = cover(leaf.value, kind, type_)
-    if covered is None or kind is Kind.BOOLEAN:
+    if covered is None or (kind is Kind.IP and covered[0] != covered[1]):
         return lambda _: False
     return lambda found: order(found, covered)
 

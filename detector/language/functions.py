@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from detector.errors import LanguageError
 from detector.language import pattern
@@ -115,12 +115,17 @@ def _cidr_match(args: Sequence[Value], _: bool) -> Value:
     return any(address in network(str(block)) for block in args[1:] if block is not None)
 
 
+_BLOCK = re.compile(r"[0-9a-fA-F:.]+(/[0-9]{1,3})?")
+
+
 @lru_cache(maxsize=4096)
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """The network `text` names: CIDR, host bits ignored, or one address.
 
     Raises ValueError where it names none.
     """
+    if _BLOCK.fullmatch(text) is None:
+        raise ValueError(text)
     return ipaddress.ip_network(text, strict=False)
 
 
@@ -166,8 +171,6 @@ def _number(args: Sequence[Value], _: bool) -> Value:
     hexadecimal = source.startswith("0x")
     radix = number(base) or (16 if hexadecimal else 10)
     try:
-        if hexadecimal and radix == 16:
-            return int(source[2:], 16)
         if radix != 10 or re.fullmatch(r"[+-]?\d+", source):
             return int(source, int(radix))
         value = float(source)
@@ -230,7 +233,7 @@ def _in(args: Sequence[Value], any_case: bool) -> Value:
 
 
 def _ordered(
-    compare: Callable[[object, object], object],
+    compare: Callable[[Any, Any], Any],
 ) -> Callable[[Sequence[Value], bool], Value]:
     def run(args: Sequence[Value], _: bool) -> Value:
         left, right = args

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
 
+from detector.language import regexp
+
 Test: TypeAlias = Callable[[str], bool]
 
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
@@ -18,6 +20,7 @@ def fold(text: str) -> str:
 
 
 def has_wildcard(pattern: str) -> bool:
+    """Whether a pattern is more than its own text."""
     return "*" in pattern or "?" in pattern
 
 
@@ -57,6 +60,4 @@ def regex(patterns: tuple[str, ...], any_case: bool) -> Test:
 
     Raises LanguageError where one of them cannot be read.
     """
-    from detector.language import regexp  # noqa: PLC0415
-
     return regexp.compile("|".join(patterns), any_case=any_case).matches

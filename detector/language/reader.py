@@ -1,12 +1,12 @@
-"""EQL's syntax, as the grammar cuts it -> the tree of what it means; what is wrong has its place."""
+"""EQL's syntax, as the grammar cuts it -> the tree of what it means, or an error with a place."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from lark import Token, Tree
 
@@ -55,8 +55,7 @@ class Reader:
 
     def _event(self, part: Syntax) -> Node:
         category, where = part.children
-        assert isinstance(category, Token)
-        node = self.condition(where)
+        node, category = self.condition(where), _token(category)
         if category.type == "ANY" or isinstance(node, tree.Nothing):
             return node
         name = _name(category) if category.type == "FIELD" else self._text(category)
@@ -112,9 +111,10 @@ class Reader:
 
     def _step(self, part: Syntax) -> tree.Step:
         event, keys, *runs = part.children
-        assert isinstance(event, Tree)
         count = self._runs(runs[0]) if runs and isinstance(runs[0], Tree) else 1
-        return tree.Step(self._event(event), self._keys(keys), count, part.data == "absent")
+        return tree.Step(
+            self._event(cast("Syntax", event)), self._keys(keys), count, part.data == "absent"
+        )
 
     def _keys(self, part: Part | None) -> tuple[Field, ...]:
         return tuple(_field(key) for key in _trees(part)) if isinstance(part, Tree) else ()
@@ -142,7 +142,7 @@ class Reader:
 
     def _pipe(self, part: Syntax) -> tree.Pipe:
         kind, *counts = _tokens(part)
-        if kind != "head" and kind != "tail":
+        if kind not in {"head", "tail"}:
             hint = nearest(kind, ("head", "tail")) or "the pipes are `head` and `tail`"
             raise self._source.error_at(f"unknown pipe `{kind}`", kind, hint=hint)
         if not counts:
@@ -304,7 +304,9 @@ class Reader:
                 return chr(number)
             offset = (token.start_pos or 0) + 1 + found.start()
             hint = 'a backslash is written `\\\\`, or the string as """raw"""'
-            raise self._source.error(f"unknown escape `{found[0]}`", offset, len(found[0]), hint=hint)
+            raise self._source.error(
+                f"unknown escape `{found[0]}`", offset, len(found[0]), hint=hint
+            )
 
         return _ESCAPE.sub(character, token[1:-1])
 
@@ -322,8 +324,7 @@ def _parts(part: Syntax) -> list[Part]:
 
 
 def _token(part: Part) -> Token:
-    assert isinstance(part, Token)
-    return part
+    return cast("Token", part)
 
 
 def _name(token: Token) -> str:

@@ -11,7 +11,7 @@ import math
 import re
 import struct
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -25,10 +25,20 @@ Interval: TypeAlias = tuple[Any, Any]
 """The first and the last value that a literal means: `2024-01-01` is a whole day on a date."""
 
 _MULTI_FIELDS = ("text", "keyword", "caseless")
+_BOOLEANS: dict[str | bool, bool] = {
+    "true": True,
+    "false": False,
+    "": False,
+    True: True,
+    False: False,
+}
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+_BLOCK = re.compile(r"[0-9a-fA-F:.]+(/[0-9]{1,3})?")
+_MAPPED = 0xFFFF << 32
 
 
 def raw(document: Mapping[str, Any], name: str) -> list[Any]:
-    """The scalars at `name`, wherever dots or objects spell it; arrays flattened, nulls left out."""
+    """The scalars at `name`, spelled by dots or objects: arrays flattened, nulls left out."""
     found: list[Any] = []
     _walk(document, name, found, whole=False)
     return found
@@ -98,15 +108,12 @@ def bring(value: Any, kind: Kind, type_: str | None) -> Typed | None:
             number = _number(value)
             return None if number is None else _narrow(float(number), type_)
         case Kind.BOOLEAN:
-            return {"true": True, "false": False, "": False}.get(string(value) or "")
+            return _BOOLEANS.get(value) if isinstance(value, str | bool) else None
         case Kind.IP:
-            block = _block(value)
-            return block[0] if block is not None and block[0] == block[1] else None
+            return address(value)
         case Kind.DATE:
             span = None if isinstance(value, bool) else dates.span(str(value))
-            if span is None:
-                return None
-            return span[0] if type_ == "date_nanos" else span[0] - span[0] % dates.MILLISECOND
+            return None if span is None else _tick(span[0], type_)
         case _:
             return None
 
@@ -115,28 +122,30 @@ def cover(value: Typed, kind: Kind, type_: str | None) -> Interval | None:
     """What a literal covers on a field of this type; None where the type has no such value."""
     match kind:
         case Kind.STRING | Kind.TEXT:
-            text = string(value)
-            return (text, text)
+            return (string(value), string(value))
         case Kind.INTEGER | Kind.FLOAT:
             number = _number(value)
             if number is not None and kind is Kind.FLOAT:
                 number = _narrow(float(number), type_)
             return None if number is None else (number, number)
-        case Kind.BOOLEAN:
-            truth = {"true": True, "false": False, "": False}.get(string(value) or "")
-            return None if truth is None or not isinstance(value, str | bool) else (truth, truth)
+        case Kind.BOOLEAN if isinstance(value, str | bool) and value != "":
+            truth = _BOOLEANS.get(value)
+            return None if truth is None else (truth, truth)
         case Kind.IP:
-            return _block(value)
+            return _block(str(value))
+        case Kind.DATE if isinstance(value, int | float) and not isinstance(value, bool):
+            span = dates.epoch(str(value))
         case Kind.DATE:
-            return None if isinstance(value, bool) else dates.span(str(value))
+            span = dates.span(str(value))
         case _:
             return None
+    return None if span is None else (_tick(span[0], type_), _tick(span[1], type_))
 
 
 def address(value: object) -> int | None:
     """An address as a number, IPv4 as its IPv6 form; None where `value` is none."""
-    block = _block(value)
-    return block[0] if block is not None and block[0] == block[1] else None
+    block = _block(str(value)) if isinstance(value, str) and "/" not in value else None
+    return None if block is None else int(block[0])
 
 
 def _number(value: object) -> int | Decimal | float | None:
@@ -144,11 +153,15 @@ def _number(value: object) -> int | Decimal | float | None:
         return None
     if isinstance(value, int | float):
         return value if math.isfinite(value) else None
-    try:
-        number = Decimal(str(value).strip())
-    except InvalidOperation:
+    if not isinstance(value, str) or _NUMBER.fullmatch(value) is None:
         return None
-    return number if number.is_finite() and abs(number.adjusted()) < 400 else None
+    number = Decimal(value)
+    return number if abs(number.adjusted()) < 400 else None
+
+
+def _tick(nanoseconds: int, type_: str | None) -> int:
+    """The time as the type keeps it: `date` in whole milliseconds."""
+    return nanoseconds - (0 if type_ == "date_nanos" else nanoseconds % dates.MILLISECOND)
 
 
 def _narrow(number: float, type_: str | None) -> float:
@@ -163,14 +176,16 @@ def _narrow(number: float, type_: str | None) -> float:
 
 
 @lru_cache(maxsize=65536)
-def _block(value: object) -> Interval | None:
+def _block(text: str) -> Interval | None:
     """The addresses from the first to the last of a CIDR block, or of a single address."""
-    text = str(value)
-    if "%" in text or not re.fullmatch(r"[0-9a-fA-F:.]+(/\d{1,3})?", text):
+    if _BLOCK.fullmatch(text) is None:
         return None
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         return None
-    shift = 0xFFFF << 32 if network.version == 4 else 0
-    return (int(network[0]) + shift, int(network[-1]) + shift)
+    if isinstance(network, ipaddress.IPv6Network):
+        if network[0].ipv4_mapped is not None and "/" in text:
+            return None  # Elasticsearch refuses these as ambiguous
+        return (int(network[0]), int(network[-1]))
+    return (int(network[0]) | _MAPPED, int(network[-1]) | _MAPPED)
