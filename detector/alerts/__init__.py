@@ -1,1 +1,6 @@
-"""A match in, the alert document out."""
+"""A match in, the alert document out; its id, its index, and the mapping it is kept under."""
+
+from detector.alerts.identity import alert_id, needed_fields, rule_uuid
+from detector.alerts.layers import build
+
+__all__ = ["alert_id", "build", "needed_fields", "rule_uuid"]

@@ -1,0 +1,160 @@
+"""A draft in, the alert document out: an ordered list of small functions, later ones win.
+
+Their order and their fields are those of Kibana's alert builder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from detector.alerts import identity, instants, overrides, placement, reading, reason, rulefields
+from detector.model import Alert, Document, Execution, Match, Rule, Source
+
+_REMOVED = frozenset({"kibana", "signal", "threshold_result"})
+_DOTTED = ("kibana.", "signal.", "threshold_result.")
+_INHERITED = ("kibana.alert.original_event.", "kibana.alert.original_data_stream.")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an alert is made from; `source` is the document's, with what only the index holds."""
+
+    id: str
+    document: Document
+    source: Source
+    rule: Rule
+    execution: Execution
+
+    @property
+    def on_alert(self) -> bool:
+        """Whether the document is an alert itself."""
+        return bool(reading.found(self.source, identity.ALERT_ID))
+
+
+def build(match: Match, rule: Rule, execution: Execution) -> Alert:
+    """The alert for a match of a single document; the document is not changed.
+
+    The values of the event and the rule are shared with the alert, not copied. The same match
+    under the same rule and space has the same id and index, whenever it is built.
+    """
+    (document,) = match.documents
+    source = identity.seen(document, rule, execution)
+    id_ = identity.of_event(document, source, rule, execution)
+    draft = Draft(id_, document, source, rule, execution)
+    alert: dict[str, Any] = {}
+    for layer in LAYERS:
+        alert.update(layer(draft))
+    return Alert(id_, placement.index(execution.space, source), alert, match.time)
+
+
+def event(draft: Draft) -> Mapping[str, Any]:
+    """The whole source, without what an alert says in its own words."""
+    inherited = _INHERITED if draft.on_alert else ()
+    kept = {
+        key: value
+        for key, value in draft.source.items()
+        if key not in _REMOVED and (not key.startswith(_DOTTED) or key.startswith(inherited))
+    }
+    if "event" in kept:
+        kept["event"] = _without_kind(kept["event"])
+    return kept
+
+
+def originals(draft: Draft) -> Mapping[str, Any]:
+    """What the event said of itself, where the alert's own `event.kind` does not hide it."""
+    source = draft.source
+    copies = {
+        f"kibana.alert.original_{name}": value
+        for top in ("event", "data_stream")
+        for name, value in reading.below(source, top)
+    }
+    time = reading.first(source, identity.TIME)
+    return copies if time is None else copies | {identity.ORIGINAL_TIME: _notation(time)}
+
+
+def ancestry(draft: Draft) -> Mapping[str, Any]:
+    """The event, or the alert and all it came from."""
+    document = draft.document
+    parent: dict[str, Any] = {"id": document.id, "type": "event", "index": document.index}
+    ancestors: list[Any] = []
+    depth = 0
+    if draft.on_alert:
+        ancestors = _listed(draft.source, "kibana.alert.ancestors")
+        depth = _depth(draft.source)
+        parent["type"] = "signal"
+        parent["rule"] = reading.first(draft.source, "kibana.alert.rule.uuid")
+    parent["depth"] = depth
+    return {"kibana.alert.ancestors": [*ancestors, parent], "kibana.alert.depth": depth + 1}
+
+
+def run(draft: Draft) -> Mapping[str, Any]:
+    """What is the same in every alert of a run."""
+    return rulefields.of_run(draft.rule, draft.execution)
+
+
+def judgement(draft: Draft) -> Mapping[str, Any]:
+    """How bad it is and why, after the rule's overrides."""
+    found = overrides.judge(draft.source, draft.rule)
+    return {
+        "kibana.alert.severity": found.severity,
+        "kibana.alert.risk_score": found.risk_score,
+        "kibana.alert.rule.name": found.name,
+        "kibana.alert.reason": reason.text(draft.source, found),
+        "kibana.alert.uuid": draft.id,
+    }
+
+
+def link(draft: Draft) -> Mapping[str, Any]:
+    """Where people open the alert, if there is a Kibana."""
+    url = draft.execution.kibana_url
+    if not url:
+        return {}
+    alias = quote(placement.alias(draft.execution.space))
+    time = instants.stamp(draft.execution.time)
+    path = f"/app/security/alerts/redirect/{draft.id}?index={alias}&timestamp={time}"
+    return {"kibana.alert.url": url.rstrip("/") + path}
+
+
+LAYERS: tuple[Callable[[Draft], Mapping[str, Any]], ...] = (
+    event,
+    originals,
+    ancestry,
+    run,
+    judgement,
+    link,
+)
+
+
+def _without_kind(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_kind(item) for item in value]
+    if isinstance(value, Mapping) and "kind" in value:
+        return {key: inner for key, inner in value.items() if key != "kind"}
+    return value
+
+
+def _notation(time: Any) -> Any:
+    """ISO 8601 in UTC, as precise as it was; what is no time stays as it is."""
+    nanos = instants.nanoseconds(time)
+    if nanos is None:
+        return time
+    try:
+        return instants.iso(nanos)
+    except OverflowError:
+        return time
+
+
+def _listed(source: Source, name: str) -> list[Any]:
+    return [
+        item
+        for hit in reading.found(source, name)
+        for item in (hit if isinstance(hit, list) else [hit])
+    ]
+
+
+def _depth(source: Source) -> int:
+    depth = reading.first(source, "kibana.alert.depth")
+    return depth if isinstance(depth, int) else 1

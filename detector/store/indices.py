@@ -1,0 +1,178 @@
+"""The hidden indices that hold state: their names and templates, and what is written there.
+
+Checkpoints, run records and dead letters to documents, checkpoints back. Times are ISO 8601 in UTC
+with microseconds. All mappings are strict: what is written here is ours alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from detector.model import Alert, Checkpoint, Gap, RunRecord, Window
+
+SCHEMA = 1
+"""Raised with every change of a mapping, so that setup knows what to renew."""
+
+PRIORITY = 300
+
+KEYWORD = {"type": "keyword", "ignore_above": 1024}
+DATE = {"type": "date"}
+LONG = {"type": "long"}
+TEXT = {"type": "text"}
+UNREAD = {"type": "object", "enabled": False}
+SPAN = {"properties": {"start": DATE, "end": DATE}}
+
+STATE: Mapping[str, Any] = {"rule_id": KEYWORD, "end": DATE, "waiting": SPAN, "updated": DATE}
+RUNS: Mapping[str, Any] = {
+    "uuid": KEYWORD,
+    "rule_id": KEYWORD,
+    "name": KEYWORD,
+    "window": SPAN,
+    "started": DATE,
+    "status": KEYWORD,
+    "kind": KEYWORD,
+    "matches": LONG,
+    "alerts_created": LONG,
+    "alerts_existing": LONG,
+    "warnings": TEXT,
+    "error": TEXT,
+    "gap": {"properties": {**SPAN["properties"], "reason": TEXT}},
+    "search_ms": LONG,
+    "write_ms": LONG,
+    "rule_hash": KEYWORD,
+}
+DEADLETTER: Mapping[str, Any] = {
+    "alert": UNREAD,
+    "index": KEYWORD,
+    "reason": TEXT,
+    "rule_id": KEYWORD,
+    "time": DATE,
+    "buried": DATE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the indices of a space are called; a space's name has no hyphen."""
+
+    space: str
+
+    @property
+    def alerts(self) -> str:
+        """The alias over all alerts of the space, and the name of their template."""
+        return f"alerts-detector-{self.space}"
+
+    @property
+    def state(self) -> str:
+        return f"detector-state-{self.space}"
+
+    @property
+    def deadletter(self) -> str:
+        return f"detector-deadletter-{self.space}"
+
+    def runs(self, started: datetime) -> str:
+        """The index for runs that started in this month."""
+        return f"detector-runs-{self.space}-{started.astimezone(UTC):%Y.%m}"
+
+    @property
+    def all_runs(self) -> str:
+        """A pattern over the run records of every month."""
+        return f"detector-runs-{self.space}-*"
+
+    def templates(self) -> dict[str, dict[str, Any]]:
+        """Index templates by name; the alerts' own is `alerts.mapping.template`."""
+        return {
+            self.state: _template(self.state, STATE),
+            f"detector-runs-{self.space}": _template(self.all_runs, RUNS),
+            self.deadletter: _template(self.deadletter, DEADLETTER),
+        }
+
+
+def checkpoint(saved: Checkpoint) -> dict[str, Any]:
+    """A checkpoint as a document; the time it was saved is the end it has reached."""
+    return {
+        "rule_id": saved.rule_id,
+        "end": _iso(saved.end),
+        "waiting": [_span(window) for window in saved.waiting],
+    }
+
+
+def read_checkpoint(document: Mapping[str, Any]) -> Checkpoint:
+    """A checkpoint back, without its version."""
+    waiting = tuple(
+        Window(_time(span["start"]), _time(span["end"])) for span in document.get("waiting", ())
+    )
+    return Checkpoint(document["rule_id"], _time(document["end"]), waiting)
+
+
+def run(record: RunRecord) -> dict[str, Any]:
+    """A run record as a document."""
+    return {
+        "uuid": record.uuid,
+        "rule_id": record.rule_id,
+        "name": record.name,
+        "window": _span(record.window),
+        "started": _iso(record.started),
+        "status": record.status,
+        "kind": record.kind,
+        "matches": record.matches,
+        "alerts_created": record.alerts_created,
+        "alerts_existing": record.alerts_existing,
+        "warnings": list(record.warnings),
+        "error": record.error,
+        "gap": _gap(record.gap),
+        "search_ms": record.search_ms,
+        "write_ms": record.write_ms,
+        "rule_hash": record.rule_hash,
+    }
+
+
+def dead_letter(alert: Alert, reason: str, time: datetime) -> dict[str, Any]:
+    """An alert that was refused for good, whole, with the reason; `time` is when it was buried."""
+    return {
+        "alert": alert.document,
+        "index": alert.index,
+        "reason": reason,
+        "rule_id": alert.document.get("kibana.alert.rule.rule_id"),
+        "time": _iso(alert.time),
+        "buried": _iso(time),
+    }
+
+
+def _template(pattern: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "index_patterns": [pattern],
+        "priority": PRIORITY,
+        "_meta": {"managed_by": "detector", "schema": SCHEMA},
+        "template": {
+            "settings": {
+                "index.hidden": True,
+                "index.number_of_shards": 1,
+                "index.auto_expand_replicas": "0-1",
+            },
+            "mappings": {
+                "dynamic": "strict",
+                "_meta": {"schema": SCHEMA},
+                "properties": dict(properties),
+            },
+        },
+    }
+
+
+def _gap(gap: Gap | None) -> dict[str, str] | None:
+    return None if gap is None else _span(gap.window) | {"reason": gap.reason}
+
+
+def _span(window: Window) -> dict[str, str]:
+    return {"start": _iso(window.start), "end": _iso(window.end)}
+
+
+def _iso(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
