@@ -13,7 +13,7 @@ from pytest_elasticsearch import factories
 
 from detector.node import jars
 
-os.environ["DETECTOR_PYTHON"] = sys.executable  # read by the executable below
+os.environ["NODE_PYTHON"] = sys.executable  # read by the executable below
 
 elasticsearch_node = factories.elasticsearch_proc(
     executable=Path(__file__).parent / "node" / "elasticsearch", port=None

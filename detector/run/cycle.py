@@ -102,6 +102,7 @@ def run(
         )
         for rule in due
     }
+    checkpoints |= cycle.enter(plans, checkpoints)
     cycle.turn(plans, checkpoints)
     duration = int((time.monotonic() - began) * 1000)
     return Report(now, len(due), tuple(cycle.records), duration)
@@ -115,6 +116,23 @@ class _Cycle:
     progress: Progress
     stopping: Callable[[], bool]
     records: list[RunRecord] = field(default_factory=list)
+
+    def enter(
+        self, plans: dict[Rule, Plan], known: dict[str, Checkpoint]
+    ) -> dict[str, Checkpoint]:
+        """Note where rules that never ran begin, before anything can fail."""
+        new = [
+            schedule.first(rule, plan.live)
+            for rule, plan in plans.items()
+            if rule.rule_id not in known
+        ]
+        if not new:
+            return {}
+        try:
+            self.store.save_checkpoints(new)
+            return self.store.checkpoints([checkpoint.rule_id for checkpoint in new])
+        except StoreError:
+            return {}  # what is found is alerted all the same; saving after the run says what fails
 
     def turn(self, plans: dict[Rule, Plan], checkpoints: dict[str, Checkpoint]) -> None:
         """Live windows of all rules together, then the n-th waiting window of each."""

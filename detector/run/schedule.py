@@ -71,8 +71,7 @@ def due(
     live = live_window(rule, now)
     if checkpoint is None:
         return Plan(live)
-    overlap = max(rule.lookback - rule.delay - rule.interval, timedelta(0))
-    resume = checkpoint.end - overlap
+    resume = checkpoint.end - _overlap(rule)
     opened = None
     if resume < live.start - rule.interval:
         opened = Window(resume, live.start)
@@ -87,6 +86,11 @@ def due(
         opened=opened,
         gap=_before(horizon, waiting),
     )
+
+
+def first(rule: Rule, live: Window) -> Checkpoint:
+    """Where a rule that never ran begins: should its first run fail, the next one starts there."""
+    return Checkpoint(rule.rule_id, live.start + _overlap(rule))
 
 
 def cut(window: Window, interval: timedelta) -> Iterator[Window]:
@@ -116,6 +120,11 @@ def advance(checkpoint: Checkpoint | None, rule_id: str, outcome: Outcome) -> Ch
         waiting=_merged(waiting),
         version=old.version,
     )
+
+
+def _overlap(rule: Rule) -> timedelta:
+    """How far `from` reaches beyond the interval: what a late event has to become searchable."""
+    return max(rule.lookback - rule.delay - rule.interval, timedelta(0))
 
 
 def _whole_ms(time: datetime) -> datetime:

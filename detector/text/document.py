@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detector.errors import DetectorError, Place
-from detector.faults import KeyPath
+from detector.text.faults import KeyPath
 
 MAX_DEPTH = 60
 MAX_SHOWN = 500

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from detector.errors import DetectorError, Place
-from detector.faults import KeyPath
 from detector.text.document import Spot, Text, refuse_depth, split
+from detector.text.faults import KeyPath
 
 
 def read(text: str, file: str) -> Iterator[Text | DetectorError]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 
 from detector.errors import DetectorError, Place
-from detector.faults import KeyPath
 from detector.text.document import Spot, Text, place, refuse_depth, split
+from detector.text.faults import KeyPath
 
 
 def read(text: str, file: str) -> Iterator[Text]:

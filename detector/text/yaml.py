@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from detector.errors import DetectorError, Place
-from detector.faults import KeyPath
 from detector.text.document import MAX_DEPTH, Spot, Text, place, split
+from detector.text.faults import KeyPath
 
 MAX_NODES = 200_000
 

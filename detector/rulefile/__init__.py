@@ -1,0 +1,239 @@
+"""Files and folders of rules (YAML, TOML, NDJSON) -> rules, and every problem with its place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from detector import packaged
+from detector.errors import LanguageError, Place
+from detector.language import eql, tree
+from detector.model import Example, Problem, Rule
+from detector.rulefile import check, examples, forms
+from detector.rulefile.examples import Beside
+from detector.rulefile.keys import Keys
+from detector.rulefile.report import Report
+from detector.text import durations
+from detector.text import file as textfile
+from detector.text.document import Text
+
+_NOT_APPLIED = {
+    "exceptions_list": "exception lists are kept in Kibana and not read",
+    "alert_suppression": "alerts are not suppressed yet: each match makes one",
+    "actions": "actions are not run",
+    "response_actions": "response actions are not run",
+}
+"""What a rule may ask for and this engine does not do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The rules that can be used or at least be named, and what is wrong with all that was read."""
+
+    rules: tuple[Rule, ...]
+    problems: tuple[Problem, ...]
+
+
+def find(options: Sequence[Path], configured: Sequence[Path]) -> list[Path]:
+    """Where rules are: the options, else the configuration, else `./rules`, else the package's."""
+    if options or configured:
+        return list(options or configured)
+    return [Path("rules") if Path("rules").is_dir() else packaged.find("rules")]
+
+
+def load(paths: Sequence[Path]) -> Loaded:
+    """The rules in files and, recursively, folders; ordered by path, never raising.
+
+    A rule of a type that cannot run yet is loaded with `unsupported` and a warning. A rule with an
+    error is left out; a faulty example is left out of its rule.
+    """
+    reader = _Reader()
+    for path in paths:
+        for file in reader.files(path):
+            reader.file(file)
+    return Loaded(tuple(reader.rules), tuple(reader.report.problems))
+
+
+class _Reader:
+    """Gathers rules and problems file by file; knows the ids and files it has seen."""
+
+    def __init__(self) -> None:
+        self.rules: list[Rule] = []
+        self.report = Report()
+        self.ids: dict[str, Place] = {}
+        self.seen: set[Path] = set()
+
+    def files(self, path: Path) -> list[Path]:
+        """The rule files at `path` that have not been read yet."""
+        found = self.listed(path)
+        fresh = [file for file in found if file.resolve() not in self.seen]
+        self.seen.update(file.resolve() for file in fresh)
+        return fresh
+
+    def listed(self, path: Path) -> list[Path]:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if _is_rule_file(file, path))
+            if not found:
+                self.report.add(
+                    f"no rule files in {path}", Place(1, 1, file=str(path)), level="warning"
+                )
+            return found
+        if not path.exists():
+            self.report.add("no such file or folder", Place(1, 1, file=str(path)))
+            return []
+        if path.suffix not in textfile.FORMS or path.stem.endswith(examples.SUFFIX):
+            known = ", ".join(textfile.FORMS)
+            hint = f"rules are read from {known}; name the rule file itself"
+            self.report.add("not a rule file", Place(1, 1, file=str(path)), hint)
+            return []
+        return [path]
+
+    def file(self, path: Path) -> None:
+        texts = self.report.readable(textfile.read(path))
+        beside = Beside(path, self.report)
+        for text in forms.plain(texts, path.suffix, self.report):
+            if isinstance(text.data, dict):
+                self.rule(text, path, beside)
+            else:
+                self.report.add("a rule must be a mapping of keys", text.key(()))
+        beside.finish()
+
+    def rule(self, text: Text, path: Path, beside: Beside) -> None:
+        """Check everything, whatever is wrong with some of it; keep what can be used."""
+        rule_id = _text_or_none(text.data.get("rule_id"))
+        checked = check.check(text.data)
+        self.report.faults(checked.faults, text, rule_id)
+        where = self.parsed(text, rule_id)
+        examples = [*self.examples(text, rule_id), *beside.of(rule_id)]
+        if checked.keys is None or not self.first_of_its_id(checked.keys, text):
+            return
+        rule = _rule(checked.keys, checked.parameters)
+        if self.window_holds(rule, text) and (where or checked.keys.type != "eql"):
+            rule = replace(rule, file=path, examples=tuple(examples))
+            self.rules.append(self.judged(rule, checked.keys, where, text))
+
+    def examples(self, text: Text, rule_id: str | None) -> list[Example]:
+        written = text.data.get("examples")
+        if not isinstance(written, list):
+            return []
+        return examples.read(text.at(("examples",), written), rule_id, self.report)
+
+    def first_of_its_id(self, keys: Keys, text: Text) -> bool:
+        place = text.value(("rule_id",))
+        first = self.ids.setdefault(keys.rule_id, place)
+        if first is not place:
+            message, hint = f"rule_id `{keys.rule_id}` is taken", f"the first one is {first}"
+            self.report.add(message, place, hint, rule_id=keys.rule_id)
+        return first is place
+
+    def judged(self, rule: Rule, keys: Keys, where: tree.Query | None, text: Text) -> Rule:
+        """The rule, ready to run or saying why it cannot."""
+        unsupported = _unsupported(keys, where)
+        if unsupported is None:
+            self.not_applied(keys, text)
+            return replace(rule, where=where)
+        place = text.value(("type",))
+        self.report.add(unsupported, place, level="warning", rule_id=keys.rule_id)
+        return replace(rule, unsupported=unsupported)
+
+    def not_applied(self, keys: Keys, text: Text) -> None:
+        for key, message in _NOT_APPLIED.items():
+            if getattr(keys, key):
+                self.report.add(message, text.key((key,)), level="warning", rule_id=keys.rule_id)
+
+    def window_holds(self, rule: Rule, text: Text) -> bool:
+        """A window must have a length; a short one leaves late events out."""
+        span, place = rule.lookback - rule.delay, text.value(("from",))
+        if span <= timedelta(0):
+            self.report.add("`from` must lie before `to`", place, rule_id=rule.rule_id)
+        elif rule.interval <= timedelta(0):
+            self.report.add(
+                "`interval` must not be zero", text.value(("interval",)), rule_id=rule.rule_id
+            )
+        elif span < rule.interval:
+            message = "`from` reaches back less than one interval: a gap between runs"
+            hint = f"from: now-{int((rule.interval + rule.delay).total_seconds()) + 60}s"
+            self.report.add(message, place, hint, level="warning", rule_id=rule.rule_id)
+        return span > timedelta(0) and rule.interval > timedelta(0)
+
+    def parsed(self, text: Text, rule_id: str | None) -> tree.Query | None:
+        """The query of an EQL rule, whatever is wrong with the rule's other keys."""
+        query, category = text.data.get("query"), text.data.get("event_category_override")
+        if text.data.get("type") != "eql" or not isinstance(query, str):
+            return None
+        field = category if category and isinstance(category, str) else "event.category"
+        try:
+            return eql.parse(query, category_field=field)
+        except LanguageError as error:
+            at = ("query",)
+            place = text.within(at, error.place) if error.place else text.value(at)
+            self.report.add(error.message, place, error.hint, rule_id=rule_id)
+            return None
+
+
+def _is_rule_file(file: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+    named = file.suffix in textfile.FORMS and not file.stem.endswith(examples.SUFFIX)
+    return named and not hidden and file.is_file()
+
+
+def _rule(keys: Keys, parameters: Mapping[str, Any]) -> Rule:
+    return Rule(
+        rule_id=keys.rule_id,
+        name=keys.name,
+        type=keys.type,
+        index=tuple(keys.index or ()),
+        severity=keys.severity,
+        risk_score=keys.risk_score,
+        interval=durations.parse(keys.interval),
+        lookback=durations.ago(keys.from_),
+        where=None,
+        parameters=parameters,
+        language=parameters.get("language"),
+        query=keys.query,
+        delay=durations.ago(keys.to),
+        max_signals=keys.max_signals,
+        timestamp_override=keys.timestamp_override,
+        timestamp_fallback=not keys.timestamp_override_fallback_disabled,
+        identity=tuple(keys.identity) if keys.identity else None,
+        enabled=keys.enabled,
+        hash=_hash(parameters, keys.identity),
+    )
+
+
+def _hash(parameters: Mapping[str, Any], identity: list[str] | None) -> str:
+    """The same for the same meaning: neither format nor order of keys nor examples count."""
+    meaning = {**parameters, **({"identity": identity} if identity else {})}
+    canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _unsupported(keys: Keys, where: tree.Query | None) -> str | None:
+    if keys.type != "eql":
+        return f"type `{keys.type}` cannot be run yet"
+    match where:
+        case tree.Sequence():
+            return "EQL sequences cannot be run yet"
+        case tree.Sample():
+            return "EQL samples cannot be run yet"
+        case tree.Piped():
+            return "EQL pipes cannot be run yet"
+        case _:
+            return _unsupported_keys(keys)
+
+
+def _unsupported_keys(keys: Keys) -> str | None:
+    if keys.filters:
+        return "`filters` cannot be run yet"
+    if not keys.index:
+        return "data views live in Kibana and cannot be read: name the indices in `index`"
+    return None
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
