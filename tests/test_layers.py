@@ -36,7 +36,7 @@ ONLY_IN = {
     "rich": {"cli"},
 }
 PURE = ("model", "language", "detect", "alerts", "run.schedule", "store.msearch", "store.indices")
-EFFECTS = {"time", "random", "logging", "socket", "threading", "subprocess", "urllib", "requests"}
+EFFECTS = {"time", "random", "logging", "socket", "threading", "subprocess", "requests", "http"}
 
 
 def modules() -> list[tuple[str, Path]]:
@@ -90,7 +90,9 @@ def test_a_library_is_met_in_one_place(name: str, path: Path) -> None:
 @pytest.mark.parametrize(("name", "path"), modules(), ids=str)
 def test_the_core_is_pure(name: str, path: Path) -> None:
     if any(within(name, pure) for pure in PURE):
-        assert not EFFECTS & {imported.split(".")[0] for imported in imports(path)}
+        found = imports(path)
+        assert not EFFECTS & {imported.split(".")[0] for imported in found}
+        assert not any(imported.startswith("urllib.request") for imported in found)
 
 
 @pytest.mark.parametrize(("name", "path"), modules(), ids=str)
