@@ -372,15 +372,21 @@ def _answer(asked: Asked, response: Mapping[str, Any]) -> Answer:
 
 
 def _reason(error: Any) -> str:
-    """The innermost reason in what Elasticsearch says of an error."""
+    """What Elasticsearch says of an error, from the outermost reason to its cause."""
     if not isinstance(error, Mapping):
         return str(error)[:500]
     if isinstance(error.get("error"), Mapping | str):
         return _reason(error["error"])
-    causes = error.get("root_cause") or [error]
-    cause = error.get("caused_by") or causes[0]
-    outer, inner = str(error.get("reason", "")), str(cause.get("reason", ""))
-    return outer if inner in outer else f"{outer}: {inner}"[:500]
+    said: list[str] = []
+    causes = [error, *error.get("root_cause", ())]
+    while causes:
+        cause = causes.pop(0)
+        reason = str(cause.get("reason", ""))
+        if reason and not any(reason in earlier for earlier in said):
+            said.append(reason)
+        if isinstance(cause.get("caused_by"), Mapping):
+            causes.insert(0, cause["caused_by"])
+    return ": ".join(said)[:1_000] or str(error)[:500]
 
 
 def _rejected(item: Mapping[str, Any]) -> StoreError:

@@ -15,7 +15,7 @@ Template = Callable[[Collection[str]], tuple[dict[str, Any], list[str]]]
 
 Done = Literal["created", "updated", "unchanged"]
 
-UNKNOWN_TYPE = re.compile(r"No handler for type \[(\w+)\]|Unknown field type \[(\w+)\]")
+UNKNOWN_TYPE = re.compile(r"(?:No handler for type|Unknown field type|The mapper type) \[(\w+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,7 @@ def _with_known_types(store: ElasticStore, name: str, template: Template) -> Ins
         try:
             return _template(store, name, body, tuple(replaced))
         except Rejected as error:
-            unknown = {
-                kind for pair in UNKNOWN_TYPE.findall(error.message) for kind in pair if kind
-            }
+            unknown = set(UNKNOWN_TYPE.findall(error.message))
             if not unknown - lacking:
                 raise
             lacking |= unknown

@@ -1,0 +1,98 @@
+"""A source in, the same without what the alerts' mapping would refuse the whole document for.
+
+Events come from indices with mappings of their own: a text where ECS has an object (`host: web-1`),
+an object where it has a value. Kibana leaves such values out as well. A value of the wrong kind (a
+bad address or date) is no reason: the mapping is told to ignore malformed ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, TypeAlias
+
+from detector.alerts import mapping
+from detector.model import Source
+
+Shape: TypeAlias = "Mapping[str, Shape | bool]"
+"""An object's known fields: objects below it, True for a value, False for what may be either."""
+
+_WHOLE = frozenset({"flattened"})
+_EITHER = frozenset({"geo_point", "date_range"})
+_MISFIT = object()
+
+
+def fitted(source: Source) -> Source:
+    """`source` itself when all of it fits, else a copy of the levels that change."""
+    fits = _object(source, _shape())
+    return source if fits is source else dict(fits)
+
+
+@cache
+def _shape() -> Shape:
+    body, _ = mapping.template("default", missing_types=())
+    return _shaped(body["template"]["mappings"]["properties"])
+
+
+def _shaped(properties: Mapping[str, Any]) -> Shape:
+    return {name: _part(field) for name, field in properties.items()}
+
+
+def _part(field: Mapping[str, Any]) -> Shape | bool:
+    type_ = field.get("type", "object")
+    if type_ in _EITHER:
+        return False
+    if type_ in {"object", "nested"}:
+        return _shaped(field.get("properties", {}))
+    return {} if type_ in _WHOLE else True
+
+
+def _object(source: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
+    changed: dict[str, Any] = {}
+    for key, value in source.items():
+        part = shape.get(key)
+        if part is None:
+            if "." not in key or (part := _dotted(key, shape)) is None:
+                continue
+        if part is True and value.__class__ in _PLAIN:
+            continue
+        fits = _value(value, part)
+        if fits is not value:
+            changed[key] = fits
+    if not changed:
+        return source
+    return {
+        key: changed.get(key, value)
+        for key, value in source.items()
+        if changed.get(key) is not _MISFIT
+    }
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def _value(value: Any, part: Shape | bool) -> Any:
+    if part is False or value is None:
+        return value
+    if isinstance(value, list):
+        return _list(value, part)
+    if isinstance(value, Mapping):
+        return _MISFIT if part is True else _object(value, part)
+    return value if part is True else _MISFIT
+
+
+def _list(values: list[Any], part: Shape | bool) -> Any:
+    fits = [_value(value, part) for value in values]
+    if all(new is old for new, old in zip(fits, values, strict=True)):
+        return values
+    return [value for value in fits if value is not _MISFIT] or _MISFIT
+
+
+def _dotted(key: str, shape: Shape) -> Shape | bool | None:
+    """What stands at a dotted name; a name below a value fits nothing, so it counts as a value."""
+    level: Shape | bool | None = shape
+    for name in key.split("."):
+        if not isinstance(level, Mapping):
+            return {} if level is True else None
+        level = level.get(name)
+    return level
