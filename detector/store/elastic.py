@@ -409,7 +409,8 @@ def _chunks(items: list[str], size: int) -> Iterator[list[str]]:
 
 def _by_bytes(alerts: Sequence[Alert]) -> Iterator[list[tuple[Alert, bytes]]]:
     """Bulk requests bounded by number and size, each alert already serialised."""
-    serializer, chunk, size = Json(), [], 0
+    chunk: list[tuple[Alert, bytes]] = []
+    serializer, size = Json(), 0
     for alert in alerts:
         body = serializer.dumps(alert.document)
         if chunk and (len(chunk) == WRITE_CHUNK or size + len(body) > WRITE_BYTES):

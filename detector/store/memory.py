@@ -86,7 +86,8 @@ class MemoryStore:
         return frozenset(id_ for id_ in ids if id_ in self.alerts)
 
     def write_alerts(self, alerts: Sequence[Alert]) -> Written:
-        created, existing = set(), set()
+        created: set[str] = set()
+        existing: set[str] = set()
         for alert in alerts:
             (existing if alert.id in self.alerts else created).add(alert.id)
             self.alerts.setdefault(alert.id, alert)

@@ -116,7 +116,7 @@ def events_of_alerts(es: Elasticsearch) -> set[str]:
         page = es.search(
             index="alerts-detector-default",
             size=5_000,
-            source=["event.id"],
+            source_includes=["event.id"],
             sort=[{"kibana.alert.uuid": "asc"}],
             search_after=after,
         )["hits"]["hits"]
