@@ -18,16 +18,19 @@ _DATE = re.compile(
 
 
 @lru_cache(maxsize=65536)
-def span(text: str) -> tuple[int, int] | None:
+def span(text: str, *, nanos: bool = False) -> tuple[int, int] | None:
     """The first and last nanosecond since 1970 of `strict_date_optional_time||epoch_millis`.
 
     `2024-01-01` is a whole day, a date with a fraction of a second one instant. None for what is no
-    date, and for date math (`now-1d`), which would need a clock.
+    date, and for date math (`now-1d`), which would need a clock. `nanos` is the stricter format of
+    `date_nanos`, whose times have their seconds.
     """
     found = _DATE.fullmatch(text)
     if found is None:
         return epoch(text)
     *parts, fraction, zone = found.groups()
+    if nanos and parts[3] and not parts[5]:
+        return None
     try:
         first = _second(_filled(parts, ("", "1", "1", "0", "0", "0")), zone)
         month = int(parts[1] or 12)

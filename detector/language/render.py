@@ -12,8 +12,8 @@ from detector.language.tree import And, Call, Expression, Field, Literal, Node, 
 
 _PLAIN = re.compile(r"[A-Za-z_@][A-Za-z0-9_@]*(\.[A-Za-z0-9_@]+)*")
 _KEYWORDS = frozenset(
-    ("and", "any", "by", "false", "in", "like", "maxspan", "not", "null", "or", "regex")
-    + ("sample", "sequence", "true", "until", "where", "with")
+    {"and", "any", "by", "false", "in", "like", "maxspan", "not", "null"}
+    | {"or", "regex", "sample", "sequence", "true", "until", "where", "with"}
 )
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _INFIX = frozenset(["and", "or", "==", "!=", "<", "<=", ">", ">="])

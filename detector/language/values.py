@@ -112,7 +112,7 @@ def bring(value: Any, kind: Kind, type_: str | None) -> Typed | None:
         case Kind.IP:
             return address(value)
         case Kind.DATE:
-            span = None if isinstance(value, bool) else dates.span(str(value))
+            span = None if isinstance(value, bool) else _span(str(value), type_)
             return None if span is None else _tick(span[0], type_)
         case _:
             return None
@@ -136,7 +136,7 @@ def cover(value: Typed, kind: Kind, type_: str | None) -> Interval | None:
         case Kind.DATE if isinstance(value, int | float) and not isinstance(value, bool):
             span = dates.epoch(str(value))
         case Kind.DATE:
-            span = dates.span(str(value))
+            span = _span(str(value), type_)
         case _:
             return None
     return None if span is None else (_tick(span[0], type_), _tick(span[1], type_))
@@ -157,6 +157,10 @@ def _number(value: object) -> int | Decimal | float | None:
         return None
     number = Decimal(value)
     return number if abs(number.adjusted()) < 400 else None
+
+
+def _span(text: str, type_: str | None) -> Interval | None:
+    return dates.span(text, nanos=type_ == "date_nanos")
 
 
 def _tick(nanoseconds: int, type_: str | None) -> int:
