@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
-from detector.language import functions, pattern, tree
+from detector.language import functions, lengths, pattern, tree
 from detector.language.evaluate import FieldLeaf
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.tree import And, Node, Not, Or
@@ -73,8 +73,8 @@ def _pushable(node: Node, types: FieldTypes, depth: int = 0) -> bool:
             return depth < MAX_DEPTH and _pushable(item, types, depth + 1)
         case tree.Everything() | tree.Nothing():
             return True
-        case tree.Holds():
-            return False
+        case tree.Holds(expression):
+            return lengths.query(expression, types) is not None
         case _:
             return _leaf(node, types) is not None
 
@@ -95,8 +95,8 @@ def _admit(node: Node, types: FieldTypes, *, depth: int, positive: bool) -> Dsl:
             return _ALL
         case tree.Nothing():
             return _NONE
-        case tree.Holds():
-            return unknown
+        case tree.Holds(expression):
+            return lengths.query(expression, types) or unknown
         case _:
             return _leaf(node, types) or unknown
 

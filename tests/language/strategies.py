@@ -138,13 +138,14 @@ regexes = st.sampled_from(
      "c:\\\\win", "/bin/.*sh", "a&b", "<1-3>", "#", ""]
 )  # fmt: skip
 
+long_texts = st.text("a\nä😀", min_size=12, max_size=32)
 lengths = st.builds(
     lambda field, order, size: tree.Holds(
         tree.Call(order, (tree.Call("length", (tree.Field(field),)), tree.Literal(size)))
     ),
     st.sampled_from(STRINGS),
     st.sampled_from(["==", "<", "<=", ">", ">="]),
-    st.integers(0, 5),
+    st.integers(0, 5) | st.integers(15, 31),
 )
 between_fields = st.builds(
     lambda name, left, right, any_case: tree.Holds(
@@ -191,7 +192,7 @@ CONTENT: dict[str, st.SearchStrategy[Any]] = {
 def documents(draw: st.DrawFn, vocabulary: Vocabulary) -> dict[str, Any]:
     """A source with some fields, dotted, nested, or in an array of objects."""
     source: dict[str, Any] = {}
-    texts = vocabulary.values() | vocabulary.values() | st.sampled_from([1, 0.5, True])
+    texts = vocabulary.values() | vocabulary.values() | st.sampled_from([1, 0.5, True]) | long_texts
     for name, properties in MAPPING.items():
         if not draw(st.booleans()):
             continue
