@@ -112,7 +112,7 @@ def at(**before: float) -> datetime:
 
 def test_documents_come_oldest_first_over_all_pages(signatory: Signatory) -> None:
     signatory.add(
-        Stored(INDEX, f"d{n}", shell_event(at(seconds=(n * 7) % 41 + 1))) for n in range(41)
+        Stored(INDEX, f"d{n}", shell_event(at(seconds=(n * 7) % 11 + 1))) for n in range(41)
     )
     documents = read(signatory.store, ask())
     assert len({document.id for document in documents}) == 41
