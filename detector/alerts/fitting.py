@@ -19,13 +19,13 @@ Shape: TypeAlias = "Mapping[str, Shape | bool]"
 
 _WHOLE = frozenset({"flattened"})
 _EITHER = frozenset({"geo_point", "date_range"})
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _MISFIT = object()
 
 
 def fitted(source: Source) -> Source:
     """`source` itself when all of it fits, else a copy of the levels that change."""
-    fits = _object(source, _shape())
-    return source if fits is source else dict(fits)
+    return _object(source, _shape())
 
 
 @cache
@@ -51,33 +51,41 @@ def _object(source: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
     changed: dict[str, Any] = {}
     for key, value in source.items():
         part = shape.get(key)
-        if part is None:
-            if "." not in key or (part := _dotted(key, shape)) is None:
+        if part is True:
+            kind = value.__class__
+            if kind in _PLAIN or (kind is list and _PLAIN.issuperset(map(type, value))):
                 continue
-        if part is True and value.__class__ in _PLAIN:
-            continue
-        fits = _value(value, part)
+        fits = _unknown(key, value, shape) if part is None else _value(value, part)
         if fits is not value:
             changed[key] = fits
     if not changed:
         return source
-    return {
-        key: changed.get(key, value)
-        for key, value in source.items()
-        if changed.get(key) is not _MISFIT
-    }
+    kept = {**source, **changed}
+    return {key: value for key, value in kept.items() if value is not _MISFIT}
 
 
-_PLAIN = frozenset({str, int, float, bool, type(None)})
+def _unknown(key: str, value: Any, shape: Shape) -> Any:
+    """A value whose key names several levels, or that no table knows."""
+    head, dot, rest = key.partition(".")
+    if not head.strip() or (dot and not rest):
+        return _MISFIT  # no name for a field, but for one inside an object that is not indexed
+    part = shape.get(head)
+    if not dot or part is False:
+        return value
+    if part is None:
+        return value if all(name.strip() for name in rest.split(".")) else _MISFIT
+    if part is True:
+        return _MISFIT
+    return _unknown(rest, value, part) if rest not in part else _value(value, part[rest])
 
 
 def _value(value: Any, part: Shape | bool) -> Any:
     if part is False or value is None:
         return value
+    if isinstance(value, dict):
+        return _MISFIT if part is True else _object(value, part)
     if isinstance(value, list):
         return _list(value, part)
-    if isinstance(value, Mapping):
-        return _MISFIT if part is True else _object(value, part)
     return value if part is True else _MISFIT
 
 
@@ -86,13 +94,3 @@ def _list(values: list[Any], part: Shape | bool) -> Any:
     if all(new is old for new, old in zip(fits, values, strict=True)):
         return values
     return [value for value in fits if value is not _MISFIT] or _MISFIT
-
-
-def _dotted(key: str, shape: Shape) -> Shape | bool | None:
-    """What stands at a dotted name; a name below a value fits nothing, so it counts as a value."""
-    level: Shape | bool | None = shape
-    for name in key.split("."):
-        if not isinstance(level, Mapping):
-            return {} if level is True else None
-        level = level.get(name)
-    return level

@@ -6,6 +6,7 @@ import math
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 SECOND = 1_000_000_000
@@ -35,7 +36,7 @@ def iso(nanos: int) -> str:
     seconds, fraction = divmod(nanos, SECOND)
     time = _EPOCH + timedelta(seconds=seconds)
     digits = f"{fraction:09d}".rstrip("0").ljust(3, "0")
-    return f"{time:%Y-%m-%dT%H:%M:%S}.{digits}Z"
+    return f"{time.isoformat()[:19]}.{digits}Z"
 
 
 def stamp(time: datetime) -> str:
@@ -45,9 +46,11 @@ def stamp(time: datetime) -> str:
 
 def month(nanos: int) -> str:
     """`YYYY.MM` in UTC. Raises OverflowError."""
-    return f"{_EPOCH + timedelta(seconds=nanos // SECOND):%Y.%m}"
+    time = _EPOCH + timedelta(seconds=nanos // SECOND)
+    return f"{time.year:04d}.{time.month:02d}"
 
 
+@lru_cache(maxsize=1024)  # one event's time is read for its id, its index and its alert
 def _text(value: str) -> int | None:
     parts = _NOTATION.fullmatch(value)
     if parts is None:

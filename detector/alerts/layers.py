@@ -10,17 +10,30 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from detector.alerts import identity, instants, overrides, placement, reading, reason, rulefields
+from detector.alerts import (
+    fitting,
+    identity,
+    instants,
+    overrides,
+    placement,
+    reading,
+    reason,
+    rulefields,
+)
 from detector.model import Alert, Document, Execution, Match, Rule, Source
 
-_REMOVED = frozenset({"kibana", "signal", "threshold_result"})
-_DOTTED = ("kibana.", "signal.", "threshold_result.")
+_REMOVED = ("kibana", "signal", "threshold_result")
+_COPIED = ("event", "data_stream")
 _INHERITED = ("kibana.alert.original_event.", "kibana.alert.original_data_stream.")
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What an alert is made from; `source` is the document's, with what only the index holds."""
+    """What an alert is made from.
+
+    `source` is the document's, with what only the index holds and without what the alerts' mapping
+    would refuse.
+    """
 
     id: str
     document: Document
@@ -43,7 +56,7 @@ def build(match: Match, rule: Rule, execution: Execution) -> Alert:
     (document,) = match.documents
     source = identity.seen(document, rule, execution)
     id_ = identity.of_event(document, source, rule, execution)
-    draft = Draft(id_, document, source, rule, execution)
+    draft = Draft(id_, document, fitting.fitted(source), rule, execution)
     alert: dict[str, Any] = {}
     for layer in LAYERS:
         alert.update(layer(draft))
@@ -56,7 +69,7 @@ def event(draft: Draft) -> Mapping[str, Any]:
     kept = {
         key: value
         for key, value in draft.source.items()
-        if key not in _REMOVED and (not key.startswith(_DOTTED) or key.startswith(inherited))
+        if not key.startswith(_REMOVED) or _is_kept(key, inherited)
     }
     if "event" in kept:
         kept["event"] = _without_kind(kept["event"])
@@ -65,13 +78,11 @@ def event(draft: Draft) -> Mapping[str, Any]:
 
 def originals(draft: Draft) -> Mapping[str, Any]:
     """What the event said of itself, where the alert's own `event.kind` does not hide it."""
-    source = draft.source
-    copies = {
-        f"kibana.alert.original_{name}": value
-        for top in ("event", "data_stream")
-        for name, value in reading.below(source, top)
-    }
-    time = reading.first(source, identity.TIME)
+    copies: dict[str, Any] = {}
+    for key, value in draft.source.items():
+        if key.startswith(_COPIED) and key.partition(".")[0] in _COPIED:
+            copies |= reading.leaves(value, f"kibana.alert.original_{key}")
+    time = reading.first(draft.source, identity.TIME)
     return copies if time is None else copies | {identity.ORIGINAL_TIME: _notation(time)}
 
 
@@ -82,7 +93,7 @@ def ancestry(draft: Draft) -> Mapping[str, Any]:
     ancestors: list[Any] = []
     depth = 0
     if draft.on_alert:
-        ancestors = _listed(draft.source, "kibana.alert.ancestors")
+        ancestors = _objects(draft.source, "kibana.alert.ancestors")
         depth = _depth(draft.source)
         parent["type"] = "signal"
         parent["rule"] = reading.first(draft.source, "kibana.alert.rule.uuid")
@@ -128,6 +139,11 @@ LAYERS: tuple[Callable[[Draft], Mapping[str, Any]], ...] = (
 )
 
 
+def _is_kept(key: str, inherited: tuple[str, ...]) -> bool:
+    """Whether a key only begins like one that is removed, or a parent's is handed on."""
+    return key.partition(".")[0] not in _REMOVED or key.startswith(inherited)
+
+
 def _without_kind(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_kind(item) for item in value]
@@ -147,11 +163,12 @@ def _notation(time: Any) -> Any:
         return time
 
 
-def _listed(source: Source, name: str) -> list[Any]:
+def _objects(source: Source, name: str) -> list[Any]:
     return [
         item
         for hit in reading.found(source, name)
         for item in (hit if isinstance(hit, list) else [hit])
+        if isinstance(item, Mapping)
     ]
 
 

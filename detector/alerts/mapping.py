@@ -46,7 +46,7 @@ def template(space: str, *, missing_types: Collection[str]) -> tuple[dict[str, A
     is kept in the source and not indexed.
     """
     alias = placement.alias(space)
-    properties, replaced = _properties(frozenset(missing_types))
+    properties, replaced = _properties(missing_types)
     body = {
         "index_patterns": [f"{alias}-*"],
         "priority": PRIORITY,
@@ -85,8 +85,7 @@ def _meta(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@cache
-def _properties(missing: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _properties(missing: Collection[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
     tree: dict[str, Any] = {}
     replaced = set()
     # Parents come first, so that what is below a leaf is known to be its multi-field.

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from detector.model import Source
+
+Splits: TypeAlias = "tuple[tuple[str, Splits], ...]"
 
 
 def found(source: Source, name: str) -> list[Any]:
     """What stands at `name` as it was written, lists as lists; several where both spellings do."""
     hits: list[Any] = []
-    _descend(source, name, hits)
+    _descend(source, _splits(name), hits)
     return hits
 
 
 def values(source: Source, name: str) -> list[Any]:
     """The scalars at `name`; arrays are flattened, nulls and objects left out."""
-    return [value for hit in found(source, name) for value in _scalars(hit)]
+    hits = found(source, name)
+    if len(hits) == 1 and isinstance(hits[0], str):
+        return hits
+    flat: list[Any] = []
+    _flatten(hits, flat)
+    return flat
 
 
 def first(source: Source, name: str) -> Any:
@@ -26,25 +33,17 @@ def first(source: Source, name: str) -> Any:
     return next(iter(values(source, name)), None)
 
 
-def leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Names and values of everything below an object; what is no object is a leaf, arrays too."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from leaves(inner, f"{prefix}.{key}")
-    else:
-        yield prefix, value
-
-
-def below(source: Source, name: str) -> Iterator[tuple[str, Any]]:
-    """The leaves below the top-level object `name`, in both spellings."""
-    if name in source:
-        value = source[name]
-        if isinstance(value, Mapping):
-            yield from leaves(value, name)
-    prefix = f"{name}."
-    for key, value in source.items():
-        if key.startswith(prefix):
-            yield from leaves(value, key)
+def leaves(value: Any, prefix: str) -> dict[str, Any]:
+    """Names and values of all that is below an object; what is no object is a leaf, arrays too."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            found |= leaves(inner, f"{prefix}.{key}")
+        else:
+            found[f"{prefix}.{key}"] = inner
+    return found
 
 
 def filled(source: Source, held: Mapping[str, list[Any]], names: Sequence[str]) -> Source:
@@ -64,43 +63,42 @@ def filled(source: Source, held: Mapping[str, list[Any]], names: Sequence[str]) 
     return whole
 
 
-def _descend(source: Source, name: str, hits: list[Any]) -> None:
-    for head, rest in _splits(name):
+def _descend(source: Source, splits: Splits, hits: list[Any]) -> None:
+    for head, rest in splits:
         if head not in source:
             continue
         value = source[head]
         if not rest:
             hits.append(value)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             _descend(value, rest, hits)
         elif isinstance(value, list):
             for item in value:
-                if isinstance(item, Mapping):
+                if isinstance(item, dict):
                     _descend(item, rest, hits)
 
 
 @lru_cache(maxsize=4096)
-def _splits(name: str) -> tuple[tuple[str, str], ...]:
+def _splits(name: str) -> Splits:
     """Every way to spell a name as a key and what is below it: `a.b` is `a` and `b`, or `a.b`."""
     parts = name.split(".")
-    return tuple(
-        (".".join(parts[:count]), ".".join(parts[count:])) for count in range(1, len(parts) + 1)
-    )
+    heads = [(".".join(parts[:count]), ".".join(parts[count:])) for count in range(1, len(parts))]
+    return (*((head, _splits(rest)) for head, rest in heads), (name, ()))
 
 
-def _scalars(value: Any) -> Iterator[Any]:
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _scalars(item)
-    elif value is not None and not isinstance(value, Mapping):
-        yield value
+def _flatten(values: list[Any], flat: list[Any]) -> None:
+    for value in values:
+        if isinstance(value, list):
+            _flatten(value, flat)
+        elif value is not None and not isinstance(value, dict):
+            flat.append(value)
 
 
 def _put(whole: dict[str, Any], name: str, content: Any) -> None:
     """Set a nested name, copying each level on the way; where a level is no object, with dots."""
     head, _, rest = name.partition(".")
     level = whole.get(head, {})
-    if not rest or not isinstance(level, Mapping):
+    if not rest or not isinstance(level, dict):
         whole[name] = content
         return
     copy = dict(level)

@@ -39,8 +39,10 @@ def text(source: Source, judgement: Judgement) -> str:
 
 
 def _part(source: Source, name: str, form: str) -> str:
-    values = [_word(value) for value in reading.values(source, name)]
-    joined = ", ".join(word for word in values if word)
+    values = reading.values(source, name)
+    if not values:
+        return ""
+    joined = ", ".join([word for word in map(_word, values) if word])
     return form.format(joined) if joined and joined != "-" else ""
 
 

@@ -86,7 +86,7 @@ def _keys(rule: Rule) -> dict[str, Any]:
     """The rule's keys as Kibana repeats them below `kibana.alert.rule`."""
     given = rule.parameters
     copied = {key: given[key] for key in _COPIED if given.get(key) is not None}
-    meta = dict(reading.leaves(given["meta"], "meta")) if given.get("meta") else {}
+    meta = reading.leaves(given["meta"], "meta") if given.get("meta") else {}
     return {
         **{key: [] for key in _LISTS},
         **copied,
