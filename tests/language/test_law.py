@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from detector.language import dsl, eql, evaluate, tree
 from detector.language.tree import Node
-
-from . import strategies
+from tests.language import strategies
 
 pytestmark = pytest.mark.node
 
