@@ -98,12 +98,15 @@ def _too_deep(source: Source, offset: int) -> LanguageError:
 
 
 def _unexpected(source: Source, error: UnexpectedInput) -> LanguageError:
+    opened = source.text.find("/*", max((error.pos_in_stream or 0) - 1, 0))
+    if opened >= 0 and opened == (error.pos_in_stream or 0) - 1:
+        return source.error("unexpected `/*`", opened, 2, hint=_SLIPS["/*"])
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
         return _unexpected_word(source, error)
     if isinstance(error, UnexpectedCharacters):
         offset = error.pos_in_stream or 0
-        found = source.text[offset : offset + (2 if source.text[offset] == "/" else 1)]
-        return source.error(f"unexpected `{found}`", offset, len(found), hint=_SLIPS.get(found))
+        found = source.text[offset]
+        return source.error(f"unexpected `{found}`", offset, hint=_SLIPS.get(found))
     end = len(source.text.rstrip())
     return source.error("the query ends too early", max(end - 1, 0), hint=_expected(error))
 

@@ -55,5 +55,5 @@ def first(part: Tree[Token] | Token) -> Token | None:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """A hint that names what `word` may have been meant for."""
     spelled = {name.lower(): name for name in known}
-    close = get_close_matches(word.lower(), spelled, n=1, cutoff=0.7)
+    close = get_close_matches(word.lower(), spelled, n=1, cutoff=0.6)
     return f"did you mean `{spelled[close[0]]}`?" if close else None

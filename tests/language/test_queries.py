@@ -42,8 +42,7 @@ def test_the_evaluator_finds(case: dict[str, Any]) -> None:
 def test_the_node_finds_the_same(es: Elasticsearch) -> None:
     es.indices.create(index="cases", mappings={"dynamic": False, "properties": TABLE["mapping"]})
     actions = [
-        {"_index": "cases", "_id": str(id_), "_source": source}
-        for id_, source in DOCUMENTS.items()
+        {"_index": "cases", "_id": str(id_), "_source": source} for id_, source in DOCUMENTS.items()
     ]
     helpers.bulk(es, actions, refresh=True)
     for case in CASES:
