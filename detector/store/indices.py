@@ -91,9 +91,10 @@ class Names:
         }
 
 
-def checkpoint(saved: Checkpoint) -> dict[str, Any]:
-    """A checkpoint as a document; the time it was saved is the end it has reached."""
-    return {
+def checkpoint(saved: Checkpoint, updated: datetime | None = None) -> dict[str, Any]:
+    """A checkpoint as a document; its version is the store's and not written."""
+    written = {} if updated is None else {"updated": _iso(updated)}
+    return written | {
         "rule_id": saved.rule_id,
         "end": _iso(saved.end),
         "waiting": [_span(window) for window in saved.waiting],
