@@ -55,7 +55,11 @@ def _object(source: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
             kind = value.__class__
             if kind in _PLAIN or (kind is list and _PLAIN.issuperset(map(type, value))):
                 continue
-        fits = _unknown(key, value, shape) if part is None else _value(value, part)
+            fits = _value(value, part)
+        elif value.__class__ is dict and part.__class__ is dict:
+            fits = _object(value, part)
+        else:
+            fits = _unknown(key, value, shape) if part is None else _value(value, part)
         if fits is not value:
             changed[key] = fits
     if not changed:

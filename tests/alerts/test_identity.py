@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from detector import alerts
 from detector.alerts import identity, instants
+from detector.language import dates
 from detector.model import Document, Execution, Match, Rule
 from tests.builders import NOW, TERMS, make_rule
 
@@ -220,3 +221,12 @@ def test_different_events_have_different_ids(a: str, b: str, c: str, d: str) -> 
     first = id_of({"event": {"dataset": a}, "host": {"id": b}}, rule=rule)
     second = id_of({"event": {"dataset": c}, "host": {"id": d}}, rule=rule)
     assert (first == second) == ((a, b) == (c, d))
+
+
+MILLISECONDS = st.datetimes().map(lambda time: f"{time.isoformat(timespec='milliseconds')}Z")
+
+
+@given(MILLISECONDS | st.from_regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", fullmatch=True))
+def test_the_common_notation_means_what_the_language_says(time: str) -> None:
+    span = dates.span(time)
+    assert instants.nanoseconds(time) == (span and span[0])
