@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from detector.alerts import (
     fitting,
@@ -36,6 +35,7 @@ class Draft:
     """
 
     id: str
+    index: str
     document: Document
     source: Source
     rule: Rule
@@ -44,7 +44,7 @@ class Draft:
     @property
     def on_alert(self) -> bool:
         """Whether the document is an alert itself."""
-        return bool(reading.found(self.source, identity.ALERT_ID))
+        return reading.first(self.source, identity.ALERT_ID) is not None
 
 
 def build(match: Match, rule: Rule, execution: Execution) -> Alert:
@@ -56,11 +56,12 @@ def build(match: Match, rule: Rule, execution: Execution) -> Alert:
     (document,) = match.documents
     source = identity.seen(document, rule, execution)
     id_ = identity.of_event(document, source, rule, execution)
-    draft = Draft(id_, document, fitting.fitted(source), rule, execution)
+    index = placement.index(execution.space, source)
+    draft = Draft(id_, index, document, fitting.fitted(source), rule, execution)
     alert: dict[str, Any] = {}
     for layer in LAYERS:
         alert.update(layer(draft))
-    return Alert(id_, placement.index(execution.space, source), alert, match.time)
+    return Alert(id_, index, alert, match.time)
 
 
 def event(draft: Draft) -> Mapping[str, Any]:
@@ -119,13 +120,15 @@ def judgement(draft: Draft) -> Mapping[str, Any]:
 
 
 def link(draft: Draft) -> Mapping[str, Any]:
-    """Where people open the alert, if there is a Kibana."""
+    """Where people open the alert, if there is a Kibana.
+
+    Discover, on the data view of the dashboard: Kibana's own alerts page reads only its own index.
+    """
     url = draft.execution.kibana_url
     if not url:
         return {}
-    alias = quote(placement.alias(draft.execution.space))
-    time = instants.stamp(draft.execution.time)
-    path = f"/app/security/alerts/redirect/{draft.id}?index={alias}&timestamp={time}"
+    view = placement.alias(draft.execution.space)
+    path = f"/app/discover#/doc/{view}/{draft.index}?id={draft.id}"
     return {"kibana.alert.url": url.rstrip("/") + path}
 
 

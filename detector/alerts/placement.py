@@ -29,11 +29,10 @@ def index(space: str, source: Source) -> str:
 
 def _time(source: Source) -> int:
     """Nanoseconds since 1970, or a time that no event has."""
-    for name in (identity.ORIGINAL_TIME, identity.TIME):
-        if reading.found(source, name):
-            time = instants.nanoseconds(reading.first(source, name))
-            return LAST if time is None else time
-    return LAST
+    on_alert = reading.first(source, identity.ALERT_ID) is not None
+    name = identity.ORIGINAL_TIME if on_alert else identity.TIME
+    time = instants.nanoseconds(reading.first(source, name))
+    return LAST if time is None else time
 
 
 def _likely(time: int, ingested: int | None) -> bool:

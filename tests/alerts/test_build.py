@@ -81,9 +81,8 @@ def test_the_worked_alert_has_each_key_and_no_other() -> None:
 def test_the_link_leads_to_kibana_with_its_base_path() -> None:
     alert = worked()
     assert alert["kibana.alert.url"] == (
-        "https://kibana.example.org/base/app/security/alerts/redirect/"
-        f"{alert['kibana.alert.uuid']}?index=alerts-detector-default"
-        "&timestamp=2026-03-01T12:00:00.250Z"
+        "https://kibana.example.org/base/app/discover#/doc/alerts-detector-default/"
+        f"alerts-detector-default-2026.03?id={alert['kibana.alert.uuid']}"
     )
 
 

@@ -54,6 +54,8 @@ def test_an_alert_on_an_alert_stands_where_the_first_one_does() -> None:
         "kibana.alert.original_time": "2025-11-03T12:00:00Z",
         "event": {"ingested": "2025-11-03T12:00:10Z"},
     }
+    assert placement.index("default", hit) == "alerts-detector-default-undated"
+    hit["kibana.alert.uuid"] = "first"
     assert placement.index("default", hit) == "alerts-detector-default-2025.11"
 
 
