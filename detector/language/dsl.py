@@ -227,7 +227,7 @@ def _on_text(leaf: tree.Regex | tree.StartsWith | tree.EndsWith | tree.Contains)
     field, any_case = leaf.field, leaf.any_case
     match leaf:
         case tree.Regex(patterns=patterns):
-            joined = "|".join(patterns)
+            joined = pattern.joined(patterns)
             case: Dsl = {"case_insensitive": True} if any_case else {}
             return {"regexp": {field: {"value": joined, "flags": "ALL", **case}}}
         case tree.StartsWith(text=text):

@@ -60,4 +60,9 @@ def regex(patterns: tuple[str, ...], any_case: bool) -> Test:
 
     Raises LanguageError where one of them cannot be read.
     """
-    return regexp.compile("|".join(patterns), any_case=any_case).matches
+    return regexp.compile(joined(patterns), any_case=any_case).matches
+
+
+def joined(patterns: tuple[str, ...]) -> str:
+    """One regular expression for all; Lucene wants the empty one in parentheses at an end."""
+    return "|".join(one or "()" for one in patterns)

@@ -135,7 +135,7 @@ def string_leaves(draw: st.DrawFn, field: str, vocabulary: Vocabulary) -> Node:
 
 regexes = st.sampled_from(
     ["a", "a.*", ".*b", "[ab]+", "a?b?c?", "(a|ab)(c|bcd)?", "\\w+", ".{2,3}", "[^a]*", "~(a)", "@",
-     "c:\\\\win", "/bin/.*sh", "a&b", "<1-3>", "#", ""]
+     "c:\\\\win", "/bin/.*sh", "a&b", "<1-3>", "#", "", "k", "Ä.?", "[s-z]+", "c:.*"]
 )  # fmt: skip
 
 long_texts = st.text("a\nä😀", min_size=12, max_size=32)
