@@ -163,7 +163,7 @@ def test_the_node_finds_what_elasticsearch_finds(es: Elasticsearch, dataset: str
     helpers.bulk(es, [{"_index": "oracle", "_source": source} for source in sources], refresh=True)
     for case in events(dataset):
         compiled = dsl.translate(parsed(case), types(properties))
-        answer = es.search(index="oracle", query=compiled.query, size=1000, fields=["*"])
+        answer = es.search(index="oracle", query=compiled.query, size=1000, fields=[{"field": "*"}])
         left = compiled.residual or tree.Everything()
         found = sorted(
             hit["_source"][name]
