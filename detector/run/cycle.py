@@ -117,9 +117,7 @@ class _Cycle:
     stopping: Callable[[], bool]
     records: list[RunRecord] = field(default_factory=list)
 
-    def enter(
-        self, plans: dict[Rule, Plan], known: dict[str, Checkpoint]
-    ) -> dict[str, Checkpoint]:
+    def enter(self, plans: dict[Rule, Plan], known: dict[str, Checkpoint]) -> dict[str, Checkpoint]:
         """Note where rules that never ran begin, before anything can fail."""
         new = [
             schedule.first(rule, plan.live)

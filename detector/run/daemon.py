@@ -46,7 +46,7 @@ class Daemon:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
-        self._rules = cycle.runnable(rules)
+        self.rules = cycle.runnable(rules)
         self._terms = terms
         self._listener = listener
         self._clock = clock
@@ -56,7 +56,7 @@ class Daemon:
 
     def run(self, grace: timedelta = timedelta(seconds=8)) -> None:
         """Block until `stop` is called; the cycle in hand has `grace` to finish."""
-        tick = _tick(self._rules)
+        tick = _tick(self.rules)
         scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(1)},
@@ -85,11 +85,11 @@ class Daemon:
     def _first(self) -> None:
         """A cycle at the start, so that nobody waits an interval for the first alert."""
         now = self._clock()
-        self._cycle(self._rules, now, lambda _: now)
+        self._cycle(self.rules, now, lambda _: now)
 
     def _due(self) -> None:
         now = self._clock()
-        slots = {rule: schedule.on_grid(now, rule.interval) for rule in self._rules}
+        slots = {rule: schedule.on_grid(now, rule.interval) for rule in self.rules}
         due = [rule for rule, slot in slots.items() if self._last.get(rule, schedule.EPOCH) < slot]
         if due:
             self._cycle(due, now, slots.__getitem__)

@@ -1,0 +1,81 @@
+"""`detector compile`: the query a rule becomes."""
+
+from __future__ import annotations
+
+import json as jsons
+from typing import Annotated, Any, cast
+
+import typer
+from rich.syntax import Syntax
+
+from detector.cli import options, show, wiring
+from detector.language import dsl, eql, fields, tree
+from detector.model import Rule
+
+
+def compile_(
+    ctx: typer.Context,
+    rule: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RULE]...", help="Ids, names or files; all rules when none."),
+    ] = None,
+    config: options.Config = None,
+    rules: options.Rules = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Show the Query DSL that is sent for a rule, without its time range. Needs no cluster.
+
+    What no query can say is shown as the residual: it is checked on every hit.
+    """
+    common = options.common(ctx, config, rules, url, json=json)
+    configured = wiring.read_settings(common)
+    loaded = wiring.load_named(common, configured, rule or ())
+    wiring.show_errors(loaded)
+    chosen = wiring.choose(loaded.rules, rule or ())
+    compiled = [compiled_rule(one) for one in chosen]
+    if common.json:
+        if len(compiled) == 1:
+            show.document(compiled[0])
+        else:
+            for one in compiled:
+                show.line(one)
+    else:
+        for one, rule_ in zip(compiled, chosen, strict=True):
+            _show(rule_, one)
+    if any(problem.level == "error" for problem in loaded.problems):
+        raise typer.Exit(1)
+
+
+def compiled_rule(rule: Rule) -> dict[str, Any]:
+    """The document of `compile --json`."""
+    searches = []
+    if not rule.unsupported:
+        compiled = dsl.translate(cast("tree.Node", rule.where), fields.ECS)
+        residual = None if compiled.residual is None else eql.render(compiled.residual)
+        searches = [{"query": compiled.query, "residual": residual}]
+    return {
+        "rule_id": rule.rule_id,
+        "type": rule.type,
+        "index": list(rule.index),
+        "searches": searches,
+        "unsupported": rule.unsupported,
+    }
+
+
+def _show(rule: Rule, compiled: dict[str, Any]) -> None:
+    console = show.out()
+    console.print(show.styled(f"# {rule.name} ({', '.join(rule.index)})", "bold"))
+    if rule.unsupported:
+        console.print(show.styled(f"# not supported: {rule.unsupported}", "yellow"))
+    for search in compiled["searches"]:
+        text = jsons.dumps(search["query"], indent=2)
+        if console.is_terminal:
+            console.print(Syntax(text, "json", background_color="default", word_wrap=True))
+        else:
+            typer.echo(text)
+        if search["residual"]:
+            console.print(show.styled(f"# checked on every hit: {search['residual']}", "yellow"))
+
+
+app = options.app(compile_)

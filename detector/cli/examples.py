@@ -1,0 +1,104 @@
+"""A rule's examples in, documents with real times out, and whether they do what they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from detector.cli.reports import iso
+from detector.language import tree
+from detector.language.explain import describe, explain
+from detector.language.fields import ECS, Kind, kind_of
+from detector.model import Example, Rule, Window
+from detector.run import proof
+from detector.run.cycle import Terms
+from detector.store.base import Store
+from detector.store.memory import MemoryStore, Stored
+
+AGO = re.compile(r"-(\d+)(ms|s|m|h|d)")
+UNITS = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+DEFAULT_AGO = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an example was to make, and what it made; `why` explains a difference."""
+
+    rule: Rule
+    example: Example
+    got: int
+    why: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return self.got == self.example.alerts
+
+
+def documents(rule: Rule, example: Example, now: datetime, index: str) -> list[Stored]:
+    """The example's events, with times counted back from `now`; one without a time is 30 s old."""
+    stored = []
+    for number, event in enumerate(example.events):
+        source = timed(event, now)
+        source.setdefault("@timestamp", iso(now - DEFAULT_AGO))
+        stored.append(Stored(index, f"{rule.rule_id}/{example.line}/{number}", source))
+    return stored
+
+
+def timed(source: Mapping[str, Any], now: datetime, path: str = "") -> dict[str, Any]:
+    """A copy in which every relative time (`-30s`) of a date field is a time."""
+    return {key: _timed(value, now, f"{path}{key}") for key, value in source.items()}
+
+
+def _timed(value: Any, now: datetime, path: str) -> Any:
+    if isinstance(value, Mapping):
+        return timed(value, now, f"{path}.")
+    if isinstance(value, list):
+        return [_timed(item, now, path) for item in value]
+    ago = AGO.fullmatch(value) if isinstance(value, str) else None
+    if ago and kind_of(path, ECS) is Kind.DATE:
+        return iso(now - int(ago[1]) * UNITS[ago[2]])
+    return value
+
+
+def home(rule: Rule) -> str:
+    """An index name that the rule's first pattern covers."""
+    return rule.index[0].replace("*", ".example-default").lstrip("-")
+
+
+def in_memory(rules: Sequence[Rule], now: datetime, terms: Terms) -> Iterator[Outcome]:
+    """Each example alone, by the evaluator."""
+    for rule in rules:
+        for example in rule.examples:
+            stored = documents(rule, example, now, home(rule))
+            yield judge(MemoryStore(stored), rule, example, stored, now, terms)
+
+
+def judge(
+    store: Store,
+    rule: Rule,
+    example: Example,
+    stored: Sequence[Stored],
+    now: datetime,
+    terms: Terms,
+) -> Outcome:
+    """Run the rule where the example's documents lie; alerts on other documents do not count."""
+    window = Window(now - rule.lookback, now - rule.delay)
+    own = {document.id for document in stored}
+    found = proof.matches(store, rule, window, terms.execution(now, now))
+    got = sum(any(document.id in own for document in m.documents) for m in found.values())
+    outcome = Outcome(rule, example, got)
+    return outcome if outcome.holds else replace(outcome, why=_why(rule, stored))
+
+
+def _why(rule: Rule, stored: Sequence[Stored]) -> str:
+    where = cast("tree.Node", rule.where)
+    return "\n".join(describe(explain(where, document.source)) for document in stored)

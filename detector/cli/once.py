@@ -1,0 +1,52 @@
+"""`detector once`: one cycle of all rules, now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from detector.cli import options, reports, show, times, waiting, wiring
+from detector.run import cycle
+
+
+def once(
+    ctx: typer.Context,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rule", metavar="RULE", help="Only this rule: id, name or file; may be repeated."
+        ),
+    ] = None,
+    now: Annotated[
+        str,
+        typer.Option("--now", metavar="TIME", help="Where windows end, such as `now-1h`."),
+    ] = "now",
+    config: options.Config = None,
+    rules: options.Rules = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Run one cycle of all rules and end: for cron, CI, or a look.
+
+    Each rule continues where its last recorded run ended. Exit code 1 when a run failed or could
+    not see all of its window.
+    """
+    common = options.common(ctx, config, rules, url, json=json)
+    configured = wiring.read_settings(common)
+    chosen = wiring.usable_rules(common, configured, rule or (), quiet=common.json)
+    at = times.parse(now, wiring.now(), "--now")
+    with wiring.store(common, configured) as store, waiting.bar("running rules") as bar:
+        report = cycle.run(
+            store, chosen, at, wiring.terms(configured), clock=wiring.now, progress=bar
+        )
+    if common.json:
+        show.document(reports.as_json(report))
+    else:
+        show.out().print(reports.runs(report))
+        show.say(reports.summary(report))
+    if report.failed:
+        raise typer.Exit(1)
+
+
+app = options.app(once)

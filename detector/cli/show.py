@@ -1,0 +1,190 @@
+"""What people see: tables, problems with their place, errors with a way out.
+
+Data goes to standard output, everything said about it to standard error. Text that comes from
+events or rules is stripped of control characters: whoever writes events must not drive a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import IO, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from detector.errors import DetectorError, Place
+from detector.model import Problem
+
+COLOURS = {
+    "critical": "bold white on red",
+    "high": "bold red",
+    "medium": "yellow",
+    "low": "cyan",
+    "succeeded": "green",
+    "partial failure": "yellow",
+    "failed": "bold red",
+    "created": "green",
+    "updated": "yellow",
+}
+WIDE = 10_000
+"""Columns off a terminal, so that nothing wraps or is cut there."""
+
+
+def console(file: IO[str]) -> Console:
+    """A console as wide as the terminal; off one, plain text of any width."""
+    if file.isatty():
+        return Console(file=file, highlight=False)
+    return Console(file=file, highlight=False, width=WIDE, color_system=None, soft_wrap=True)
+
+
+def out() -> Console:
+    return console(sys.stdout)
+
+
+def err() -> Console:
+    return console(sys.stderr)
+
+
+def clean(text: object) -> str:
+    """`text` on one line without control, format and surrogate characters."""
+    return "".join(
+        " " if character in "\n\r\t" else character
+        for character in str(text)
+        if character in "\n\r\t" or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
+    )
+
+
+def styled(text: object, style: str | None = None) -> Text:
+    """Text from outside as a table's cell: cleaned, never read as markup."""
+    shown = clean(text)
+    return Text(shown, style=style or COLOURS.get(shown, ""))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table whose right-most column takes the space that is left; numbers stand to the right."""
+    listed = [list(row) for row in rows]
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for position, name in enumerate(columns):
+        numbers = bool(listed) and all(isinstance(row[position], int) for row in listed)
+        last = position == len(columns) - 1
+        made.add_column(
+            name, justify="right" if numbers else "left", overflow="fold", no_wrap=not last
+        )
+    for row in listed:
+        made.add_row(
+            *(
+                cell
+                if isinstance(cell, Text)
+                else styled(f"{cell:,}" if isinstance(cell, int) else cell)
+                for cell in row
+            )
+        )
+    return made
+
+
+def say(text: str, style: str | None = None) -> None:
+    """A line of what is going on, to standard error."""
+    err().print(Text(text), style=style)
+
+
+def document(value: Any) -> None:
+    """One JSON document on standard output."""
+    json.dump(value, sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+def line(value: Any) -> None:
+    """One line of NDJSON on standard output."""
+    sys.stdout.write(json.dumps(value, default=str, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def error(raised: DetectorError) -> None:
+    """An error as people meet it: where, what, the line, a way out."""
+    problems = getattr(raised, "problems", None)
+    if problems:
+        for problem in problems:
+            show_problem(problem)
+        return
+    place = raised.place or Place(0, 0)
+    show_problem(
+        Problem(
+            message=raised.message,
+            hint=raised.hint,
+            file=place.file,
+            line=place.line or None,
+            column=place.column or None,
+            text=place.text or None,
+            width=place.width,
+        )
+    )
+
+
+def show_problem(problem: Problem) -> None:
+    """`file:line:column: message`, the line with carets under it, `hint: ...`."""
+    console = err()
+    warning = problem.level == "warning"
+    head = Text()
+    if problem.file:
+        parts = (problem.file, problem.line, problem.column)
+        head.append(":".join(clean(part) for part in parts if part is not None) + ": ", "bold")
+    head.append("warning: " if warning else "error: ", "yellow" if warning else "bold red")
+    head.append(_lines(problem.message))
+    console.print(head)
+    if problem.text and problem.column:
+        console.print(Text(f"  {clean(problem.text)}"))
+        carets = "^" * max(1, min(problem.width, len(problem.text) - problem.column + 1))
+        console.print(Text("  " + " " * (problem.column - 1) + carets, "red"))
+    if problem.hint:
+        console.print(Text(f"hint: {_lines(problem.hint)}", "cyan"))
+
+
+def unforeseen(raised: Exception) -> None:
+    """A fault of detector itself."""
+    show_problem(
+        Problem(
+            f"unforeseen: {type(raised).__name__}: {raised}",
+            hint="this is a fault in detector; DETECTOR_DEBUG=1 shows where it happened",
+        )
+    )
+
+
+def when(time: datetime) -> str:
+    """A time in UTC, to the second."""
+    return f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def _lines(text: str) -> str:
+    return "\n".join(clean(part) for part in text.splitlines())
+
+
+def alerts(found: Iterable[dict[str, Any]]) -> Table:
+    """Alerts, a line each: when the event happened, how bad, which rule, where, and why."""
+    columns = ("time", "severity", "rule", "host", "container", "reason")
+    return table(columns, (_alert(alert) for alert in found))
+
+
+def _alert(alert: dict[str, Any]) -> tuple[object, ...]:
+    time = alert.get("kibana.alert.original_time") or alert["@timestamp"]
+    return (
+        str(time)[:19].replace("T", " "),
+        alert.get("kibana.alert.severity", ""),
+        alert.get("kibana.alert.rule.name", ""),
+        _at(alert, "host", "name"),
+        _at(alert, "orchestrator", "resource", "name") or _at(alert, "container", "id")[:12],
+        alert.get("kibana.alert.reason", ""),
+    )
+
+
+def _at(source: Any, *path: str) -> str:
+    """A value of a nested or dotted source, or nothing."""
+    if isinstance(source, dict) and ".".join(path) in source:
+        return str(source[".".join(path)])
+    for part in path:
+        source = source.get(part) if isinstance(source, dict) else None
+    return "" if source is None else str(source)

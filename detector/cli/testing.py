@@ -1,0 +1,112 @@
+"""`detector test`: every rule does what its examples say."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from detector.cli import examples, options, show, wiring
+from detector.cli.examples import Outcome
+from detector.model import Rule
+from detector.run.cycle import Terms
+
+
+def test(
+    ctx: typer.Context,
+    rule: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RULE]...", help="Ids, names or files; all rules when none."),
+    ] = None,
+    config: options.Config = None,
+    rules: options.Rules = None,
+    url: options.Url = None,
+    json: options.Json = False,
+) -> None:
+    """Run the examples that rules carry; needs no cluster.
+
+    With `--url` the same examples are run on that Elasticsearch as well, in an index that is
+    deleted afterwards. A failing example is explained clause by clause. Exit code 1 when one fails.
+    """
+    common = options.common(ctx, config, rules, url, json=json)
+    configured = wiring.read_settings(common)
+    loaded = wiring.load_named(common, configured, rule or ())
+    wiring.show_errors(loaded)
+    chosen = [one for one in wiring.choose(loaded.rules, rule or ()) if not one.unsupported]
+    now, terms = wiring.now(), wiring.terms(configured)
+    outcomes = list(examples.in_memory(chosen, now, terms))
+    if common.url:
+        with wiring.store(common, configured) as store:
+            outcomes += _on_elasticsearch(store, chosen, now, terms)
+    failed = [outcome for outcome in outcomes if not outcome.holds]
+    if common.json:
+        show.document(_json(chosen, outcomes, failed))
+    else:
+        _show(chosen, outcomes, failed)
+    if failed or any(problem.level == "error" for problem in loaded.problems):
+        raise typer.Exit(1)
+
+
+def _on_elasticsearch(
+    store: Any, rules: Sequence[Rule], now: datetime, terms: Terms
+) -> Iterator[Outcome]:
+    from detector.store import scratch  # noqa: PLC0415 - only with --url
+
+    index = f"detector-test-{uuid.uuid4().hex[:12]}"
+    filed = [
+        (rule, example, examples.documents(rule, example, now, index))
+        for rule in rules
+        for example in rule.examples
+    ]
+    with scratch.index(store, index, [one for *_, stored in filed for one in stored]):
+        for rule, example, stored in filed:
+            here = replace(rule, index=(index,))
+            yield examples.judge(store, here, example, stored, now, terms)
+
+
+def _show(rules: Sequence[Rule], outcomes: Sequence[Outcome], failed: Sequence[Outcome]) -> None:
+    console = show.out()
+    rows = []
+    for rule in rules:
+        wrong = sum(outcome.rule.rule_id == rule.rule_id for outcome in failed)
+        state = show.styled("failed" if wrong else "ok" if rule.examples else "no examples")
+        state.style = "bold red" if wrong else "green" if rule.examples else "yellow"
+        rows.append((state, len(rule.examples), wrong, rule.name))
+    console.print(show.table(("", "examples", "wrong", "rule"), rows))
+    for outcome in failed:
+        example = outcome.example
+        console.print()
+        console.print(show.styled(f"{outcome.rule.file}:{example.line}: {example.name}", "bold"))
+        console.print(f"  expected {example.alerts} alerts, got {outcome.got}")
+        for text in outcome.why.splitlines():
+            style = "green" if text.lstrip().startswith("+") else "red"
+            indent = " " * (len(text) - len(text.lstrip()))
+            console.print(show.styled(f"  {indent}{text.lstrip()}", style))
+    said = f"{len(outcomes)} examples of {len(rules)} rules, {len(failed)} wrong"
+    show.say(said, "bold red" if failed else "green")
+
+
+def _json(
+    rules: Sequence[Rule], outcomes: Sequence[Outcome], failed: Sequence[Outcome]
+) -> dict[str, Any]:
+    return {
+        "rules": len(rules),
+        "examples": sum(len(rule.examples) for rule in rules),
+        "failed": [
+            {
+                "rule_id": outcome.rule.rule_id,
+                "example": outcome.example.name,
+                "expected": outcome.example.alerts,
+                "got": outcome.got,
+                "explain": outcome.why,
+            }
+            for outcome in failed
+        ],
+    }
+
+
+app = options.app(test)

@@ -1,0 +1,153 @@
+"""Options and settings in; rules, a store and the terms of a run out. Where parts are chosen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from detector import rulefile, settings
+from detector.cli import show, waiting
+from detector.cli.options import Common
+from detector.errors import SettingsError
+from detector.model import Rule
+from detector.run.cycle import Terms
+from detector.run.schedule import CatchUp
+
+if TYPE_CHECKING:
+    from detector.rulefile import Loaded
+    from detector.settings import Settings
+    from detector.store.elastic import ElasticStore
+
+NO_URL = "no Elasticsearch is named"
+HOW_TO_NAME_ONE = (
+    "give --url URL, set DETECTOR_ELASTICSEARCH_URL, or write `elasticsearch.url` into the "
+    "configuration; `--url embedded` starts one here"
+)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def read_settings(common: Common) -> Settings:
+    """Raises `SettingsError` with all that is wrong."""
+    return settings.load(common.config, os.environ)
+
+
+def read_rules(common: Common, configured: Settings) -> Loaded:
+    """All rules and all problems of the files that options and settings name."""
+    return rulefile.load(rulefile.find(common.rules, configured.rules))
+
+
+def usable_rules(
+    common: Common, configured: Settings, named: Sequence[str] = (), *, quiet: bool = False
+) -> list[Rule]:
+    """The rules to run; problems are shown, and what is broken is left out.
+
+    Raises `SettingsError` where nothing is left to run.
+    """
+    loaded = read_rules(common, configured)
+    for problem in loaded.problems:
+        if problem.level == "error" or not quiet:
+            show.show_problem(problem)
+    chosen = choose(loaded.rules, named)
+    if not any(rule.enabled and not rule.unsupported for rule in chosen):
+        raise SettingsError("no rule to run", hint="`detector check` lists what is wrong with each")
+    return chosen
+
+
+def choose(rules: Sequence[Rule], named: Sequence[str]) -> list[Rule]:
+    """Those whose id, name or file is named; all of them where none is."""
+    if not named:
+        return list(rules)
+    chosen: list[Rule] = []
+    for name in named:
+        found = [rule for rule in rules if _is_called(rule, name)]
+        if not found:
+            raise SettingsError(
+                f"no rule is called `{name}`", hint="its id, its whole name, or its file"
+            )
+        chosen += [rule for rule in found if rule not in chosen]
+    return chosen
+
+
+def _is_called(rule: Rule, name: str) -> bool:
+    files = {str(rule.file), rule.file.name, rule.file.stem} if rule.file else set()
+    return name in {rule.rule_id, *files} or name.casefold() == rule.name.casefold()
+
+
+def terms(configured: Settings) -> Terms:
+    """How runs are to be done, as the settings say."""
+    return Terms(
+        space=configured.space,
+        identity=configured.identity,
+        kibana_url=configured.kibana.url,
+        max_signals=configured.max_signals,
+        catch_up=CatchUp(configured.schedule.catch_up, configured.schedule.chunk),
+    )
+
+
+@contextmanager
+def store(common: Common, configured: Settings) -> Iterator[ElasticStore]:
+    """The Elasticsearch that is named, started first where it is `embedded`.
+
+    Raises `SettingsError` where none is: a daemon whose configuration is lost must not watch an
+    empty Elasticsearch and look healthy.
+    """
+    url = common.url or configured.elasticsearch.url
+    if url is None:
+        raise SettingsError(NO_URL, hint=HOW_TO_NAME_ONE)
+    if url != "embedded":
+        yield connect(url, configured)
+        return
+    with waiting.embedded() as node:
+        yield connect(node.url, configured, embedded=True)
+
+
+def connect(url: str, configured: Settings, *, embedded: bool = False) -> ElasticStore:
+    """A store at `url`; the embedded node has no users and no certificates."""
+    from detector.store import elastic  # noqa: PLC0415 - the client takes a fifth of a second
+
+    return elastic.ElasticStore(
+        elastic.connect(url, **({} if embedded else _credentials(configured))),
+        configured.space,
+        page_size=configured.page_size,
+        searches_per_request=configured.searches_per_request,
+        exclude_tiers=configured.exclude_tiers,
+    )
+
+
+def _credentials(configured: Settings) -> dict[str, Any]:
+    said = configured.elasticsearch
+    options: dict[str, Any] = {"request_timeout": said.request_timeout.total_seconds()}
+    if said.api_key:
+        options["api_key"] = said.api_key.get_secret_value()
+    if said.username and said.password:
+        options["basic_auth"] = (said.username, said.password.get_secret_value())
+    if said.ca_certs:
+        options["ca_certs"] = str(said.ca_certs)
+    if said.ca_fingerprint:
+        options["ssl_assert_fingerprint"] = said.ca_fingerprint
+    if not said.verify_certs:
+        show.say("warning: certificates are not verified; anyone may answer as Elasticsearch")
+        options |= {"verify_certs": False, "ssl_show_warn": False}
+    return options
+
+
+def load_named(common: Common, configured: Settings, named: Sequence[str]) -> Loaded:
+    """The rules where a file named on the command line may lie outside the rules' folder."""
+    files = [Path(name) for name in named if Path(name).is_file()]
+    if files and not common.rules and len(files) == len(named):
+        return rulefile.load(files)
+    return read_rules(common, configured)
+
+
+def show_errors(loaded: Loaded) -> None:
+    """Say what is broken; the good rules go on."""
+    for problem in loaded.problems:
+        if problem.level == "error":
+            show.show_problem(problem)

@@ -1,0 +1,38 @@
+"""A rule and a store in, what would alert out: nothing is written, no checkpoint asked."""
+
+from __future__ import annotations
+
+from detector import alerts
+from detector.detect import detect
+from detector.model import Ask, Execution, Failure, Found, Match, Page, Rule, Window
+from detector.store.base import Store
+
+
+def matches(store: Store, rule: Rule, window: Window, execution: Execution) -> dict[str, Match]:
+    """The matches of `rule` in `window` by the id of the alert each would become.
+
+    Raises the `StoreError` of a search that failed.
+    """
+    found: dict[str, Match] = {}
+    detection = detect(rule, window, alerts.needed_fields(rule, execution.identity))
+    reply: tuple[Page, ...] | None = None
+    try:
+        while True:
+            match detection.send(reply):
+                case Ask(searches):
+                    reply = tuple(_page(answer) for answer in store.search(searches))
+                case Found(some):
+                    for one in some:
+                        found.setdefault(alerts.alert_id(one, rule, execution), one)
+                    reply = None
+    except StopIteration:
+        return found
+    finally:
+        detection.close()
+        store.release()
+
+
+def _page(answer: Page | Failure) -> Page:
+    if isinstance(answer, Failure):
+        raise answer.error
+    return answer
