@@ -111,6 +111,7 @@ def _print(found: Sequence[dict[str, Any]], common: options.Common) -> None:
         for alert in found:
             show.line(alert)
     elif found:
-        show.out().print(show.alerts(found))
+        console = show.out()
+        console.print(show.alerts(found, console.width))
     else:
         show.say("no alerts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,12 +24,12 @@ from detector.store.memory import Stored
 SPACE = "demo"
 EVENTS = ("logs-cloud_defend.process-default", "logs-cloud_defend.file-default")
 NEXT = """\
-What you saw: {events:,} events of a Kubernetes cluster, one intrusion among them, and the alerts of {rules} rules.
-  rules/interactive_shell_in_container.yaml   the rule behind the first high alert; change it
-  detector test                               does every rule still do what its examples say?
-  detector compile RULE                       the query that is sent
-  detector node                               keep this Elasticsearch up; then `--url embedded` for the rest
-  detector setup --url https://...            and now your own cluster: setup, once, run"""
+{events:,} events of a Kubernetes cluster, one intrusion among them, {rules} rules.
+What next:
+  rules/interactive_shell_in_container.yaml  the rule of the first high alert
+  .venv/bin/detector test                    do the rules do what they say?
+  .venv/bin/detector compile                 the queries that are sent
+  .venv/bin/detector setup --url https://..  your own cluster; then once, or run"""
 
 
 def demo(
@@ -103,28 +104,17 @@ def _show(
     rules: Sequence[Rule],
     svg: Path | None,
 ) -> None:
-    table = show.alerts(found)
     console = show.out()
-    console.print(table)
+    console.print(show.alerts(found, console.width))
     console.print()
     show.say(reports.summary(report), "green" if found else "yellow")
     show.say(NEXT.format(events=told, rules=len(rules)))
     if svg:
-        picture = Console(record=True, width=168, file=_Nowhere(), highlight=False)
+        picture = Console(record=True, width=172, file=io.StringIO(), highlight=False)
         picture.print(Text("$ scripts/demo", style="bold"))
-        picture.print(table)
+        picture.print(show.alerts(found))
         picture.print(Text(reports.summary(report), style="green"))
         picture.save_svg(str(svg), title="detector demo")
-
-
-class _Nowhere:
-    """A file for a console that only records."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        pass
 
 
 app = options.app(demo)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import IO, Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +31,9 @@ COLOURS = {
     "created": "green",
     "updated": "yellow",
 }
+ROOMY = 150
+"""Columns an alert needs to stand on one line and still be read."""
+
 WIDE = 10_000
 """Columns off a terminal, so that nothing wraps or is cut there."""
 
@@ -163,21 +166,36 @@ def _lines(text: str) -> str:
     return "\n".join(clean(part) for part in text.splitlines())
 
 
-def alerts(found: Iterable[dict[str, Any]]) -> Table:
-    """Alerts, a line each: when the event happened, how bad, which rule, where, and why."""
-    columns = ("time", "severity", "rule", "host", "container", "reason")
-    return table(columns, (_alert(alert) for alert in found))
+def alerts(found: Iterable[dict[str, Any]], width: int = WIDE) -> RenderableType:
+    """Alerts: when the event happened, how bad, which rule, where, and why.
+
+    A line each where `width` columns have room for it, else three.
+    """
+    rows = [_alert(alert) for alert in found]
+    if width >= ROOMY:
+        return table(("time", "severity", "rule", "host", "container", "reason"), rows)
+    return Group(*(_card(*row) for row in rows))
 
 
-def _alert(alert: dict[str, Any]) -> tuple[object, ...]:
+def _card(time: str, severity: str, rule: str, host: str, container: str, reason: str) -> Text:
+    """One alert where there is no room for a table."""
+    card = Text.assemble(
+        (f"{clean(time)[11:]}  ", "dim"), styled(f"{severity:<8}", COLOURS.get(severity)), " "
+    )
+    card.append(clean(rule), "bold")
+    card.append(f"\n          {clean(host)}  {clean(container)}", "cyan")
+    return card.append(f"\n          {clean(reason)}", "dim")
+
+
+def _alert(alert: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
     time = alert.get("kibana.alert.original_time") or alert["@timestamp"]
     return (
         str(time)[:19].replace("T", " "),
-        alert.get("kibana.alert.severity", ""),
-        alert.get("kibana.alert.rule.name", ""),
+        str(alert.get("kibana.alert.severity", "")),
+        str(alert.get("kibana.alert.rule.name", "")),
         _at(alert, "host", "name"),
         _at(alert, "orchestrator", "resource", "name") or _at(alert, "container", "id")[:12],
-        alert.get("kibana.alert.reason", ""),
+        str(alert.get("kibana.alert.reason", "")),
     )
 
 

@@ -44,7 +44,7 @@ def test(
             outcomes += _on_elasticsearch(store, chosen, now, terms)
     failed = [outcome for outcome in outcomes if not outcome.holds]
     if common.json:
-        show.document(_json(chosen, outcomes, failed))
+        show.document(_json(chosen, failed))
     else:
         _show(chosen, outcomes, failed)
     if failed or any(problem.level == "error" for problem in loaded.problems):
@@ -90,9 +90,7 @@ def _show(rules: Sequence[Rule], outcomes: Sequence[Outcome], failed: Sequence[O
     show.say(said, "bold red" if failed else "green")
 
 
-def _json(
-    rules: Sequence[Rule], outcomes: Sequence[Outcome], failed: Sequence[Outcome]
-) -> dict[str, Any]:
+def _json(rules: Sequence[Rule], failed: Sequence[Outcome]) -> dict[str, Any]:
     return {
         "rules": len(rules),
         "examples": sum(len(rule.examples) for rule in rules),

@@ -14,7 +14,7 @@ OLDEST = (8, 0)
 def inspect(store: ElasticStore, rules: Sequence[Rule]) -> Iterator[Problem]:
     """All that is wrong at once. A cluster that does not answer is one problem and the last."""
     try:
-        version = store.call(lambda: store.client.info())["version"]["number"]
+        version = store.call(store.client.info)["version"]["number"]
     except StoreError as error:
         yield Problem(error.message, hint=error.hint)
         return
