@@ -11,14 +11,18 @@ from tests.language import shared
 
 
 @cache
-def queries() -> dict[str, Query]:
-    """Every EQL rule of the corpus by the name of its file, read."""
-    found: dict[str, Query] = {}
+def by_id() -> dict[str, tuple[str, Query]]:
+    """Every EQL rule of the corpus by its id: the name of its file, and the query read."""
+    found: dict[str, tuple[str, Query]] = {}
     for path in sorted(shared.needed("corpus").rglob("*.toml")):
         rule = tomllib.loads(path.read_text(encoding="utf-8"))["rule"]
         if rule.get("language") == "eql":
-            found[path.name] = eql.parse(rule["query"])
+            found[rule["rule_id"]] = (path.name, eql.parse(rule["query"]))
     return found
+
+
+def queries() -> dict[str, Query]:
+    return dict(by_id().values())
 
 
 def events() -> dict[str, Node]:
