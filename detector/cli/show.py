@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import IO, Any
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -177,14 +178,16 @@ def alerts(found: Iterable[dict[str, Any]], width: int = WIDE) -> RenderableType
     return Group(*(_card(*row) for row in rows))
 
 
-def _card(time: str, severity: str, rule: str, host: str, container: str, reason: str) -> Text:
+def _card(
+    time: str, severity: str, rule: str, host: str, container: str, reason: str
+) -> RenderableType:
     """One alert where there is no room for a table."""
-    card = Text.assemble(
+    head = Text.assemble(
         (f"{clean(time)[11:]}  ", "dim"), styled(f"{severity:<8}", COLOURS.get(severity)), " "
     )
-    card.append(clean(rule), "bold")
-    card.append(f"\n          {clean(host)}  {clean(container)}", "cyan")
-    return card.append(f"\n          {clean(reason)}", "dim")
+    where = Text(f"{clean(host)}  {clean(container)}", "cyan")
+    below = Group(where, Text(clean(reason), "dim"))
+    return Group(head.append(clean(rule), "bold"), Padding(below, (0, 0, 0, 10)))
 
 
 def _alert(alert: dict[str, Any]) -> tuple[str, str, str, str, str, str]:
