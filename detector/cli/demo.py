@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -23,6 +25,9 @@ from detector.store.memory import Stored
 
 SPACE = "demo"
 EVENTS = ("logs-cloud_defend.process-default", "logs-cloud_defend.file-default")
+FONTS = re.compile(r"@font-face \{\{.*?\}\}\s*", re.DOTALL)
+"""A picture asks nobody for fonts: any monospaced one will do."""
+
 NEXT = """\
 {events:,} events of a Kubernetes cluster, one intrusion among them, {rules} rules.
 What next:
@@ -114,7 +119,8 @@ def _show(
         picture.print(Text("$ scripts/demo", style="bold"))
         picture.print(show.alerts(found))
         picture.print(Text(reports.summary(report), style="green"))
-        picture.save_svg(str(svg), title="detector demo")
+        form = FONTS.sub("", CONSOLE_SVG_FORMAT)
+        picture.save_svg(str(svg), title="detector demo", code_format=form)
 
 
 app = options.app(demo)
