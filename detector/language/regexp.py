@@ -1,392 +1,403 @@
-"""Lucene's regular expressions: a pattern in, a matcher of whole values out, linear in the value.
+r"""Lucene's regular expressions: a pattern in, a matcher of whole values out, linear in the value.
 
 The syntax is that of `org.apache.lucene.util.automaton.RegExp` with every operator on, which is
 what Elasticsearch's `regexp` query understands under `flags: ALL`:
 https://www.elastic.co/docs/reference/query-languages/query-dsl/regexp-syntax
+Where that page is silent, the meaning is what a node of 9.1.0 (Lucene 10.2) answered:
 
-A pattern becomes a set of derivatives (Brzozowski, 1964): what is left to match after a character
-is a pattern again. They are made when a value asks for them and kept, so that a value costs one
-look-up a character, whatever the pattern.
+- `~` is an operator under ALL and binds closer than `*`: `~ab` is `(~a)b`, `~a*` is `(~a)*`;
+- `&` binds closer than `|`; where an operand must come, an operator is itself: `*a`, `|a`, `{2}`;
+- a backslash before an ASCII letter is an error but in `\d \D \s \S \w \W` (all ASCII only);
+- `^` and `$` are ordinary; `[^a]` and `.` take any code point, line ends included;
+- without regard to case, letters fold as Unicode has it (`k` is the Kelvin sign too), in sets as
+  well and before `^` inverts them; ranges and `\w` do not fold: `[a-c]` is not `B`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cache, lru_cache
-from itertools import pairwise
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NoReturn, TypeAlias
 
 from detector.errors import LanguageError, Place
+from detector.language import codepoints
+from detector.language.codepoints import Ranges
+from detector.language.derivatives import Algebra, Expression, TooComplex
 
-LAST = 0x10FFFF
-STATES = 10_000
-RESERVED = set('|&?*+{}~[].#@"()<>\\')
+DEPTH = 64
+"""Parentheses and operators inside one another. Some hundreds overflow a node's stack."""
+REPETITIONS = 100_000
 
-Ranges = tuple[tuple[int, int], ...]
-
-
-class Expression:
-    """A pattern without its text. Equal ones are one object, so comparing is `is`."""
-
-    __slots__ = ("after", "kind", "nullable", "number", "parts")
-
-    def __init__(self, kind: str, parts: tuple[object, ...], number: int) -> None:
-        self.kind = kind
-        self.parts = parts
-        self.number = number
-        self.nullable = False
-        self.after: dict[int, Expression] = {}
+_RESERVED = frozenset('|&?*+{}~[].#@"()<>\\')
+_SPACE = codepoints.of(" ", "\t", "\n", "\r")
+_WORD = codepoints.of("az", "AZ", "09", "_")
+_DIGIT = codepoints.of("09")
+_CLASSES = {
+    "s": _SPACE,
+    "S": codepoints.inverted(_SPACE),
+    "w": _WORD,
+    "W": codepoints.inverted(_WORD),
+    "d": _DIGIT,
+    "D": codepoints.inverted(_DIGIT),
+}
+_INTERVAL = re.compile(r"(\+?\d+)-(\+?\d+)")
+_INTEGER = 2**31 - 1  # Java's
+_DIGITS = 1_000  # as long as a pattern may be on a node
 
 
 class Pattern:
-    """A compiled pattern; `matches` is its one question."""
+    """A compiled pattern; `matches` is its one question. May be shared between threads."""
 
-    def __init__(self, text: str, any_case: bool) -> None:
+    __slots__ = ("_any_case", "_machine", "text")
+
+    def __init__(self, text: str, *, any_case: bool) -> None:
         self.text = text
-        self._forge = Forge(text, any_case)
-        self._start = Reader(text, self._forge).read()
+        self._any_case = any_case
+        self._machine = _Machine(text, any_case=any_case)
 
     def matches(self, value: str) -> bool:
-        """Whether the whole of `value` matches. Raises `LanguageError` if that needs too much."""
-        state = self._start
-        forge = self._forge
-        for character in value:
-            code = ord(character)
-            following = state.after.get(code)
-            if following is None:
-                following = state.after[code] = forge.derive(state, code)
-            state = following
-            if state is forge.nothing:
-                return False
-        return state.nullable
+        """Whether the whole of `value` matches.
+
+        Raises LanguageError when this one value, alone, leads to more states than are kept. The
+        node refuses such a pattern for every value (`too_complex_to_determinize_exception`).
+        """
+        try:
+            return self._machine.accepts(value)
+        except TooComplex:  # by what earlier values have left as well: once more, without that
+            self._machine = _Machine(self.text, any_case=self._any_case)
+        try:
+            return self._machine.accepts(value)
+        except TooComplex:
+            raise _too_complex(self.text) from None
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=1024)
 def compile(pattern: str, *, any_case: bool = False) -> Pattern:  # noqa: A001 - as in `re`
-    """Read a pattern. `any_case` is `case_insensitive: true`: it folds letters, but not ranges.
+    """Read a pattern; `any_case` is the query's `case_insensitive: true`.
 
-    Raises `LanguageError` with the place inside the pattern.
+    Raises LanguageError with the place inside the pattern.
     """
-    return Pattern(pattern, any_case)
+    return Pattern(pattern, any_case=any_case)
 
 
 def is_literal(pattern: str) -> bool:
     """Whether a pattern has no operator, so that it matches its own text alone."""
-    return not RESERVED.intersection(pattern)
+    return _RESERVED.isdisjoint(pattern)
 
 
-class Forge:
-    """Makes expressions, simplified and each only once, and their derivatives."""
+class _Machine:
+    """An algebra, where it starts, and the symbols of ASCII, which most values are made of."""
 
-    def __init__(self, text: str, any_case: bool) -> None:
+    __slots__ = ("_algebra", "_start", "_symbols")
+
+    def __init__(self, text: str, *, any_case: bool) -> None:
+        self._algebra = Algebra()
+        try:
+            self._start = _Reader(text, self._algebra, any_case=any_case).read()
+        except TooComplex:
+            raise _too_complex(text) from None
+        self._algebra.settle()
+        self._symbols = {chr(code): self._algebra.symbol(chr(code)) for code in range(128)}
+
+    def accepts(self, value: str) -> bool:
+        state, symbols, algebra = self._start, self._symbols, self._algebra
+        nothing, anything = algebra.nothing, algebra.anything
+        for character in value:
+            symbol = symbols.get(character)
+            if symbol is None:
+                symbol = algebra.symbol(character)
+            state = state.after.get(symbol) or algebra.after(state, symbol)
+            if state is nothing or state is anything:
+                break
+        return state.nullable
+
+
+def _too_complex(text: str) -> LanguageError:
+    return LanguageError(
+        "regular expression is too complex",
+        hint="make its repetitions smaller, or fewer inside one another",
+        place=Place(1, 1, text, max(1, len(text))),
+    )
+
+
+# Text stays text until it is known what stands beside it: see `_Reader._expression`.
+_Piece: TypeAlias = str | Expression
+
+
+@dataclass(slots=True)
+class _Group:
+    """What has been read since a parenthesis opened, from the loosest operator to the tightest."""
+
+    complemented: int = 0
+    either: list[Expression] = field(default_factory=list)
+    both: list[Expression] = field(default_factory=list)
+    then: list[_Piece] = field(default_factory=list)
+
+
+class _Reader:
+    """One pass over a pattern, without recursion: open groups wait on a stack."""
+
+    def __init__(self, text: str, algebra: Algebra, *, any_case: bool) -> None:
         self._text = text
+        self._algebra = algebra
         self._any_case = any_case
-        self._known: dict[tuple[object, ...], Expression] = {}
-        self.nothing = self._make("nothing")
-        self.empty = self._make("empty")
-        # Lucene makes an empty text without regard to case out of no characters at all: it fits
-        # nothing, not even itself.
-        self.blank = self.nothing if any_case else self.empty
-        self.any_character = self._make("set", ((0, LAST),))
-        self.anything = self.repeat(self.any_character, 0, None)
-
-    def _make(self, kind: str, *parts: object) -> Expression:
-        key = (kind, *(p.number if isinstance(p, Expression) else (p,) for p in parts))
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= STATES:
-                raise LanguageError(
-                    "regular expression is too complex",
-                    hint=f"it needs more than {STATES:,} states; make its repetitions smaller",
-                    place=Place(1, 1, self._text, max(1, len(self._text))),
-                )
-            known = self._known[key] = Expression(kind, parts, len(self._known))
-            known.nullable = _nullable(known)
-        return known
-
-    def characters(self, ranges: Iterable[tuple[int, int]]) -> Expression:
-        merged = _merged(ranges)
-        return self._make("set", merged) if merged else self.nothing
-
-    def character(self, code: int) -> Expression:
-        return self.characters(_cases(code) if self._any_case else [(code, code)])
-
-    def single(self, code: int) -> Ranges:
-        """A character of a class, in all its cases where case is folded; ranges never are."""
-        return _merged(_cases(code)) if self._any_case else ((code, code),)
-
-    def sequence(self, first: Expression, second: Expression) -> Expression:
-        if self.nothing in (first, second):
-            return self.nothing
-        if first is self.empty:
-            return second
-        if second is self.empty:
-            return first
-        if first.kind == "sequence":
-            head, tail = first.parts
-            return self.sequence(_as(head), self.sequence(_as(tail), second))
-        return self._make("sequence", first, second)
-
-    def union(self, *items: Expression) -> Expression:
-        flat = self._flat("union", items, without=self.nothing)
-        if self.anything in flat:
-            return self.anything
-        return self._one_of("union", flat, self.nothing)
-
-    def intersection(self, *items: Expression) -> Expression:
-        flat = self._flat("intersection", items, without=self.anything)
-        if self.nothing in flat:
-            return self.nothing
-        return self._one_of("intersection", flat, self.anything)
-
-    def _flat(
-        self, kind: str, items: Iterable[Expression], *, without: Expression
-    ) -> list[Expression]:
-        found: dict[int, Expression] = {}
-        for item in items:
-            inner = [_as(part) for part in item.parts] if item.kind == kind else [item]
-            found |= {part.number: part for part in inner if part is not without}
-        return [found[number] for number in sorted(found)]
-
-    def _one_of(self, kind: str, items: list[Expression], none: Expression) -> Expression:
-        if not items:
-            return none
-        return items[0] if len(items) == 1 else self._make(kind, *items)
-
-    def complement(self, item: Expression) -> Expression:
-        if item.kind == "complement":
-            return _as(item.parts[0])
-        if item is self.nothing:
-            return self.anything
-        if item is self.anything:
-            return self.nothing
-        return self._make("complement", item)
-
-    def repeat(self, item: Expression, least: int, most: int | None) -> Expression:
-        if most == 0 or item is self.empty:
-            return self.empty
-        if item is self.nothing:
-            return self.empty if least == 0 else self.nothing
-        if (least, most) == (1, 1):
-            return item
-        if item.kind == "repeat" and item.parts[1:] == (0, None) and least <= 1:
-            return item
-        return self._make("repeat", item, least, most)
-
-    def derive(self, state: Expression, code: int) -> Expression:
-        """What is left of `state` after the character `code`."""
-        parts = state.parts
-        match state.kind:
-            case "set":
-                return self.empty if _within(code, parts[0]) else self.nothing
-            case "sequence":
-                first, second = _as(parts[0]), _as(parts[1])
-                after = self.sequence(self._after(first, code), second)
-                return self.union(after, self._after(second, code)) if first.nullable else after
-            case "union":
-                return self.union(*(self._after(_as(part), code) for part in parts))
-            case "intersection":
-                return self.intersection(*(self._after(_as(part), code) for part in parts))
-            case "complement":
-                return self.complement(self._after(_as(parts[0]), code))
-            case "repeat":
-                item, least, most = parts
-                fewer = self.repeat(_as(item), max(0, least - 1), most and most - 1)  # type: ignore[operator, arg-type]
-                return self.sequence(self._after(_as(item), code), fewer)
-        return self.nothing
-
-    def _after(self, state: Expression, code: int) -> Expression:
-        known = state.after.get(code)
-        if known is None:
-            known = state.after[code] = self.derive(state, code)
-        return known
-
-
-class Reader:
-    """The text of a pattern, read by recursive descent: union, intersection, repetition, atom."""
-
-    DEPTH = 100
-
-    def __init__(self, text: str, forge: Forge) -> None:
-        self._text = text
-        self._forge = forge
+        # Only `&` and `~` make an expression that fits nothing and does not show it.
+        self._hides_nothing = not {"&", "~"}.isdisjoint(text)
         self._at = 0
-        self._depth = 0
+        self._groups = [_Group()]
 
     def read(self) -> Expression:
-        found = self._union() if self._text else self._forge.blank
-        if self._at < len(self._text):
-            raise self._error(f"unexpected `{self._text[self._at]}`")
+        if not self._text:
+            return self._expression("")
+        while not self._ended():
+            self._operand()
+            while self._take(")"):
+                self._close()
+            self._operator()
+        if len(self._groups) > 1:
+            self._fail("expected `)`")
+        return self._shallow(self._expression(self._closed(self._groups.pop())))
+
+    def _shallow(self, item: Expression) -> Expression:
+        if item.depth > DEPTH:
+            self._fail("regular expression is nested too deeply", at=0)
+        return item
+
+    def _operand(self) -> None:
+        complemented = self._complements()
+        while self._peek("(") and not self._peek("()"):
+            if len(self._groups) > DEPTH:
+                self._fail("regular expression is nested too deeply")
+            self._at += 1
+            self._groups.append(_Group(complemented))
+            complemented = self._complements()
+        self._add(self._atom(), complemented)
+
+    def _complements(self) -> int:
+        start = self._at
+        while self._take("~"):
+            pass
+        return self._at - start
+
+    def _operator(self) -> None:
+        group = self._groups[-1]
+        if self._take("|"):
+            group.either.append(self._all_of(group))
+        elif self._take("&"):
+            group.both.append(self._sequence(group))
+        else:
+            return
+        if self._ended():
+            self._fail("unexpected end of the regular expression")
+
+    def _close(self) -> None:
+        if len(self._groups) == 1:
+            self._fail("no parenthesis is open here", at=self._at - 1)
+        group = self._groups.pop()
+        self._add(self._closed(group), group.complemented)
+
+    def _closed(self, group: _Group) -> _Piece:
+        if not group.either and not group.both and len(group.then) == 1:
+            return group.then[0]
+        return self._algebra.union([*group.either, self._all_of(group)])
+
+    def _all_of(self, group: _Group) -> Expression:
+        found = self._algebra.intersection([*group.both, self._sequence(group)])
+        group.both = []
         return found
 
-    def _union(self) -> Expression:
-        self._depth += 1
-        if self._depth > self.DEPTH:
-            raise self._error("regular expression is nested too deeply")
-        items = [self._intersection()]
-        while self._take("|"):
-            items.append(self._intersection())
-        self._depth -= 1
-        return self._forge.union(*items)
-
-    def _intersection(self) -> Expression:
-        items = [self._sequence()]
-        while self._take("&"):
-            items.append(self._sequence())
-        return self._forge.intersection(*items) if len(items) > 1 else items[0]
-
-    def _sequence(self) -> Expression:
-        items = [self._repetition()]
-        while self._at < len(self._text) and self._text[self._at] not in ")|&":
-            items.append(self._repetition())
-        found = items.pop()
-        while items:
-            found = self._forge.sequence(items.pop(), found)
+    def _sequence(self, group: _Group) -> Expression:
+        found = self._algebra.sequence(*map(self._expression, group.then))
+        group.then = []
         return found
 
-    def _repetition(self) -> Expression:
-        found = self._complement()
-        while self._at < len(self._text) and self._text[self._at] in "?*+{":
+    def _add(self, piece: _Piece, complemented: int) -> None:
+        if complemented % 2:
+            piece = self._algebra.complement(self._expression(piece))
+        elif complemented:
+            piece = self._expression(piece)
+        then = self._groups[-1].then
+        piece = self._repeated(piece)
+        if isinstance(piece, str) and then and isinstance(then[-1], str):
+            then[-1] += piece
+        else:
+            then.append(piece)
+
+    def _expression(self, piece: _Piece) -> Expression:
+        if not isinstance(piece, str):
+            return piece
+        if not piece and self._any_case:
+            # Lucene joins text that stands side by side first. Empty text that is left alone it
+            # makes, without regard to case, of no characters: that fits nothing, not even itself.
+            return self._algebra.nothing
+        return self._algebra.text(map(self._cases, piece))
+
+    def _cases(self, character: str) -> Ranges:
+        return codepoints.cases(character) if self._any_case else codepoints.of(character)
+
+    def _repeated(self, piece: _Piece) -> _Piece:
+        algebra = self._algebra
+        while not self._ended() and self._text[self._at] in "?*+{":
+            item = self._expression(piece)
             if self._take("?"):
-                found = self._forge.union(found, self._forge.empty)
+                piece = algebra.union([item, algebra.empty])
             elif self._take("*"):
-                found = self._forge.repeat(found, 0, None)
+                piece = self._endless(item, 0)
             elif self._take("+"):
-                found = self._forge.sequence(found, self._forge.repeat(found, 0, None))
+                piece = self._endless(item, 1)
             else:
-                found = self._counted(found)
-        return found
+                piece = self._counted(item)
+        return piece
 
     def _counted(self, item: Expression) -> Expression:
+        opened = self._at
         self._at += 1
         least = self._number()
         most: int | None = least
         if self._take(","):
             most = None if self._peek("}") else self._number()
         if not self._take("}"):
-            raise self._error("expected `}`")
+            self._fail("expected `}`")
         if most is not None and most < least:
-            raise self._error(f"{{{least},{most}}} is out of order")
-        return self._forge.repeat(item, least, most)
+            self._fail(f"`{self._text[opened : self._at]}` is out of order", at=opened)
+        return (
+            self._endless(item, least) if most is None else self._algebra.repeat(item, least, most)
+        )
 
-    def _complement(self) -> Expression:
-        if self._take("~"):
-            self._depth += 1
-            if self._depth > self.DEPTH:
-                raise self._error("regular expression is nested too deeply")
-            found = self._forge.complement(self._complement())
-            self._depth -= 1
-            return found
-        return self._atom()
-
-    def _atom(self) -> Expression:
-        if self._at >= len(self._text):
-            raise self._error("unexpected end of regular expression")
-        character = self._text[self._at]
-        self._at += 1
-        special: dict[str, Callable[[], Expression]] = {
-            "[": self._class,
-            "(": self._group,
-            '"': self._quoted,
-            "<": self._interval,
-            "\\": self._escaped,
-            ".": lambda: self._forge.any_character,
-            "#": lambda: self._forge.nothing,
-            "@": lambda: self._forge.anything,
-        }
-        read = special.get(character)
-        return read() if read else self._forge.character(ord(character))
-
-    def _group(self) -> Expression:
-        if self._take(")"):
-            return self._forge.blank
-        found = self._union()
-        if not self._take(")"):
-            raise self._error("expected `)`")
-        return found
-
-    def _quoted(self) -> Expression:
-        end = self._text.find('"', self._at)
-        if end < 0:
-            raise self._error('expected `"`')
-        quoted, self._at = self._text[self._at : end], end + 1
-        found = self._forge.empty if quoted else self._forge.blank
-        for character in reversed(quoted):
-            found = self._forge.sequence(self._forge.character(ord(character)), found)
-        return found
-
-    def _escaped(self) -> Expression:
-        if self._at >= len(self._text):
-            raise self._error("nothing follows the backslash")
-        named = CLASSES.get(self._text[self._at])
-        if named is not None:
-            self._at += 1
-            return self._forge.characters(named)
-        return self._forge.character(self._escapable())
-
-    def _class(self) -> Expression:
-        negated = self._take("^")
-        ranges: list[tuple[int, int]] = []
-        while True:
-            ranges += self._class_item()
-            if self._at >= len(self._text):
-                raise self._error("expected `]`")
-            if self._take("]"):
-                break
-        merged = _merged(ranges)
-        return self._forge.characters(_inverted(merged) if negated else merged)
-
-    def _class_item(self) -> Ranges:
-        if self._peek("\\") and self._text[self._at + 1 : self._at + 2] in CLASSES:
-            self._at += 2
-            return CLASSES[self._text[self._at - 1]]
-        low = self._class_code()
-        if not self._take("-"):
-            return self._forge.single(low)
-        high = self._class_code()
-        if high < low:
-            raise self._error("the range is out of order")
-        return ((low, high),)
-
-    def _class_code(self) -> int:
-        return self._escapable() if self._take("\\") else self._code()
-
-    def _escapable(self) -> int:
-        """Any character but a letter: those are kept for classes of characters to come."""
-        code = self._code()
-        if chr(code).isascii() and chr(code).isalpha():
-            self._at -= 1
-            raise self._error(f"`\\{chr(code)}` is no class of characters")
-        return code
-
-    def _interval(self) -> Expression:
-        end = self._text.find(">", self._at)
-        if end < 0:
-            raise self._error("expected `>`")
-        body = self._text[self._at : end]
-        low, dash, high = body.partition("-")
-        if not dash or not (low.isascii() and low.isdigit() and high.isascii() and high.isdigit()):
-            raise self._error(f"`<{body}>` is no interval of numbers")
-        self._at = end + 1
-        first, last = sorted((int(low), int(high)))
-        width = len(low) if len(low) == len(high) else 0
-        return _numbers(self._forge, first, last, width)
-
-    def _code(self) -> int:
-        if self._at >= len(self._text):
-            raise self._error("unexpected end of regular expression")
-        self._at += 1
-        return ord(self._text[self._at - 1])
+    def _endless(self, item: Expression, least: int) -> Expression:
+        """`least` times or more, but of what fits nothing Lucene makes nothing: `#*` is `#`."""
+        void = item is self._algebra.nothing
+        if not void and self._hides_nothing:
+            void = self._algebra.fits_nothing(self._shallow(item))
+        return self._algebra.nothing if void else self._algebra.repeat(item, least, None)
 
     def _number(self) -> int:
         start = self._at
-        while self._at < len(self._text) and self._text[self._at] in "0123456789":
+        while not self._ended() and self._text[self._at] in "0123456789":
             self._at += 1
         if start == self._at:
-            raise self._error("expected a number")
-        number = int(self._text[start : self._at][:9])
-        if number > STATES:
-            raise self._error(f"more than {STATES:,} repetitions")
-        return number
+            self._fail("expected a number")
+        digits = self._text[start : self._at].lstrip("0") or "0"
+        if len(digits) > len(str(REPETITIONS)) or int(digits) > REPETITIONS:
+            self._fail(f"more than {REPETITIONS:,} repetitions", at=start)
+        return int(digits)
+
+    def _atom(self) -> _Piece:
+        match self._next():
+            case "[":
+                return self._set()
+            case "(":  # and nothing in it: the others are opened in `_operand`
+                self._at += 1
+                return ""
+            case '"':
+                return self._until('"')
+            case "<":
+                return self._interval()
+            case "\\":
+                named = self._named()
+                return self._algebra.one_of(named) if named else self._escaped()
+            case ".":
+                return self._algebra.any_character
+            case "#":
+                return self._algebra.nothing
+            case "@":
+                return self._algebra.anything
+            case character:
+                return character
+
+    def _set(self) -> Expression:
+        opened = self._at - 1
+        negated = self._take("^")
+        ranges = self._member()
+        while not self._take("]"):
+            if self._ended():
+                self._fail("this `[` has no `]`", at=opened)
+            ranges += self._member()
+        found = codepoints.merged(ranges)
+        return self._algebra.one_of(codepoints.inverted(found) if negated else found)
+
+    def _member(self) -> Ranges:
+        if self._take("\\"):  # escaped, it never opens a range: `[\+-9]` is `+`, `-` and `9`
+            return self._named() or self._cases(self._escaped())
+        low = self._next()
+        if not self._take("-"):
+            return self._cases(low)
+        self._take("\\")  # here a letter after a backslash is itself, unlike everywhere else
+        high = self._next()
+        if high < low:
+            self._fail(f"`{low}-{high}` is out of order", at=self._at - 3)
+        return ((ord(low), ord(high)),)
+
+    def _named(self) -> Ranges | None:
+        named = None if self._ended() else _CLASSES.get(self._text[self._at])
+        self._at += named is not None
+        return named
+
+    def _escaped(self) -> str:
+        character = self._next()
+        if character.isascii() and character.isalpha():
+            self._fail(f"`\\{character}` has no meaning", at=self._at - 2)
+        return character
+
+    def _interval(self) -> Expression:
+        opened = self._at - 1
+        body = self._until(">")
+        found = _INTERVAL.fullmatch(body)
+        if found is None:
+            self._fail("no interval of numbers: expected `<1-9>`", at=opened)
+        low, high = found.groups()
+        if max(len(low), len(high)) > _DIGITS or max(int(low), int(high)) > _INTEGER:
+            self._fail(f"a number above {_INTEGER:,}", at=opened)
+        first, last = sorted((int(low), int(high)))
+        if len(low) == len(high):
+            return self._between(str(first).zfill(len(low)), str(last).zfill(len(low)))
+        return self._numbers(first, last)
+
+    def _numbers(self, first: int, last: int) -> Expression:
+        """Decimal numbers from `first` to `last`, with any zeros before them."""
+        zeros = self._algebra.repeat(self._digits("0", "0"), 0, None)
+        starts = [first, *(10**size for size in range(len(str(first)), len(str(last))))]
+        ends = [start - 1 for start in starts[1:]] + [last]
+        numbers = (
+            self._between(str(a), str(b)) for a, b in zip(starts, ends, strict=True) if a <= b
+        )
+        return self._algebra.sequence(zeros, self._algebra.union(numbers))
+
+    def _between(self, low: str, high: str) -> Expression:
+        """Texts of digits, as long as `low` and `high`, that lie between the two."""
+        if not low:
+            return self._algebra.empty
+        if low.strip("0") == "" and high.strip("9") == "":
+            return self._algebra.repeat(self._digits("0", "9"), len(low), len(low))
+        sequence, rest = self._algebra.sequence, len(low) - 1
+        if low[0] == high[0]:
+            return sequence(self._digits(low[0], low[0]), self._between(low[1:], high[1:]))
+        items = [
+            sequence(self._digits(low[0], low[0]), self._between(low[1:], "9" * rest)),
+            sequence(self._digits(high[0], high[0]), self._between("0" * rest, high[1:])),
+        ]
+        after, before = chr(ord(low[0]) + 1), chr(ord(high[0]) - 1)
+        if after <= before:
+            any_rest = self._between("0" * rest, "9" * rest)
+            items.append(sequence(self._digits(after, before), any_rest))
+        return self._algebra.union(items)
+
+    def _digits(self, low: str, high: str) -> Expression:
+        return self._algebra.one_of(codepoints.of(low + high))
+
+    def _until(self, end: str) -> str:
+        start, found = self._at, self._text.find(end, self._at)
+        if found < 0:
+            self._fail(f"expected another `{end}`", at=start - 1)
+        self._at = found + 1
+        return self._text[start:found]
+
+    def _next(self) -> str:
+        if self._ended():
+            self._fail("unexpected end of the regular expression")
+        self._at += 1
+        return self._text[self._at - 1]
 
     def _take(self, character: str) -> bool:
         if self._peek(character):
@@ -394,135 +405,15 @@ class Reader:
             return True
         return False
 
-    def _peek(self, character: str) -> bool:
-        return self._text.startswith(character, self._at)
+    def _peek(self, characters: str) -> bool:
+        return self._text.startswith(characters, self._at)
 
-    def _error(self, message: str) -> LanguageError:
-        at = min(self._at, max(0, len(self._text) - 1))
-        return LanguageError(
-            f"{message} in a regular expression" if "regular" not in message else message,
+    def _ended(self) -> bool:
+        return self._at >= len(self._text)
+
+    def _fail(self, message: str, *, at: int | None = None) -> NoReturn:
+        raise LanguageError(
+            message,
             hint="a backslash before an operator makes it an ordinary character",
-            place=Place(1, at + 1, self._text),
+            place=Place(1, (self._at if at is None else at) + 1, self._text),
         )
-
-
-def _as(part: object) -> Expression:
-    assert isinstance(part, Expression)  # noqa: S101 - parts are objects for the table's sake
-    return part
-
-
-def _nullable(state: Expression) -> bool:
-    parts = state.parts
-    match state.kind:
-        case "empty":
-            return True
-        case "sequence" | "intersection":
-            return all(_as(part).nullable for part in parts)
-        case "union":
-            return any(_as(part).nullable for part in parts)
-        case "complement":
-            return not _as(parts[0]).nullable
-        case "repeat":
-            return parts[1] == 0 or _as(parts[0]).nullable
-    return False
-
-
-def _within(code: int, ranges: object) -> bool:
-    return any(low <= code <= high for low, high in ranges)  # type: ignore[attr-defined]
-
-
-def _merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
-        else:
-            merged.append((low, high))
-    return tuple(merged)
-
-
-def _inverted(ranges: Ranges) -> Ranges:
-    edges = [(-1, -1), *ranges, (LAST + 1, LAST + 1)]
-    return tuple((a[1] + 1, b[0] - 1) for a, b in pairwise(edges) if a[1] + 1 <= b[0] - 1)
-
-
-def _cases(code: int) -> Ranges:
-    """The character in all its cases, beyond ASCII as well: Lucene 10 folds `s` with `\u017f`."""
-    return _folded().get(code, ((code, code),))
-
-
-@cache
-def _folded() -> dict[int, Ranges]:
-    """Character to those that differ from it in case alone, for all that have such."""
-    groups: dict[str, set[int]] = {}
-    for code in range(0x1E944):
-        character = chr(code)
-        if character.lower() != character or character.upper() != character:
-            groups.setdefault(_one_case(character), set()).add(code)
-    return {
-        code: tuple((other, other) for other in sorted(group))
-        for group in groups.values()
-        for code in group
-    }
-
-
-def _one_case(character: str) -> str:
-    """Upper case, then lower: what maps one character to one."""
-    upper = character.upper()
-    lower = upper.lower() if len(upper) == 1 else character.lower()
-    return lower if len(lower) == 1 else character
-
-
-def _class_of(*pairs: str) -> Ranges:
-    return _merged((ord(pair[0]), ord(pair[-1])) for pair in pairs)
-
-
-_SPACE = _class_of(" ", "\t", "\n", "\r")
-_WORD = _class_of("az", "AZ", "09", "_")
-_DIGIT = _class_of("09")
-
-CLASSES: dict[str, Ranges] = {
-    "s": _SPACE,
-    "S": _inverted(_SPACE),
-    "w": _WORD,
-    "W": _inverted(_WORD),
-    "d": _DIGIT,
-    "D": _inverted(_DIGIT),
-}
-
-
-def _numbers(forge: Forge, first: int, last: int, width: int) -> Expression:
-    """Decimal numbers from `first` to `last`: of `width` digits, or with any leading zeros."""
-    longest = len(str(last))
-    low, high = str(first).zfill(width or longest), str(last).zfill(width or longest)
-    fixed = _between(forge, low, high)
-    if width:
-        return fixed
-    zeros = forge.repeat(forge.character(ord("0")), 0, None)
-    shorter = [
-        _between(forge, max(str(first), "1" + "0" * (n - 1)).zfill(n), "9" * n)
-        for n in range(len(str(first)), longest)
-    ]
-    start = "1" + "0" * (longest - 1) if len(str(first)) < longest else str(first)
-    exact = _between(forge, start, str(last))
-    zero = [forge.character(ord("0"))] if first == 0 else []
-    return forge.sequence(zeros, forge.union(exact, *shorter, *zero))
-
-
-def _between(forge: Forge, low: str, high: str) -> Expression:
-    """Digit strings as long as `low` and `high` that lie between them."""
-    if not low:
-        return forge.empty
-    if low[0] == high[0]:
-        rest = _between(forge, low[1:], high[1:])
-        return forge.sequence(forge.character(ord(low[0])), rest)
-    tail = len(low) - 1
-    items = [
-        forge.sequence(forge.character(ord(low[0])), _between(forge, low[1:], "9" * tail)),
-        forge.sequence(forge.character(ord(high[0])), _between(forge, "0" * tail, high[1:])),
-    ]
-    if ord(low[0]) + 1 < ord(high[0]):
-        middle = forge.characters([(ord(low[0]) + 1, ord(high[0]) - 1)])
-        digits = forge.repeat(forge.characters(_DIGIT), tail, tail)
-        items.append(forge.sequence(middle, digits))
-    return forge.union(*items)
