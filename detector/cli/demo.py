@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -25,7 +24,7 @@ from detector.store.memory import Stored
 
 SPACE = "demo"
 EVENTS = ("logs-cloud_defend.process-default", "logs-cloud_defend.file-default")
-FONTS = re.compile(r"@font-face \{\{.*?\}\}\s*", re.DOTALL)
+FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 """A picture asks nobody for fonts: any monospaced one will do."""
 
 NEXT = """\
@@ -119,8 +118,8 @@ def _show(
         picture.print(Text("$ scripts/demo", style="bold"))
         picture.print(show.alerts(found))
         picture.print(Text(reports.summary(report), style="green"))
-        form = FONTS.sub("", CONSOLE_SVG_FORMAT)
-        picture.save_svg(str(svg), title="detector demo", code_format=form)
+        drawn = picture.export_svg(title="detector demo")
+        svg.write_text(FONTS.sub("", drawn), "utf-8")
 
 
 app = options.app(demo)
