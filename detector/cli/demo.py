@@ -114,9 +114,9 @@ def _show(
     show.say(reports.summary(report), "green" if found else "yellow")
     show.say(NEXT.format(events=told, rules=len(rules)))
     if svg:
-        picture = Console(record=True, width=172, file=io.StringIO(), highlight=False)
+        picture = Console(record=True, width=112, file=io.StringIO(), highlight=False)
         picture.print(Text("$ scripts/demo", style="bold"))
-        picture.print(show.alerts(found))
+        picture.print(show.alerts(found, picture.width))
         picture.print(Text(reports.summary(report), style="green"))
         drawn = picture.export_svg(title="detector demo")
         svg.write_text(FONTS.sub("", drawn), "utf-8")
