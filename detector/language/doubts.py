@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from detector.language import pattern, tree
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.render import condition, literal
-from detector.language.values import cover
+from detector.language.values import bound, cover
 
 
 def doubts(query: tree.Query, types: FieldTypes = ECS) -> list[str]:
@@ -21,7 +21,8 @@ def doubts(query: tree.Query, types: FieldTypes = ECS) -> list[str]:
             continue
         for value in _literals(leaf):
             kind, type_ = kind_of(leaf.field, types), types.type_of(leaf.field)
-            if kind not in {Kind.UNKNOWN, Kind.OPAQUE} and cover(value, kind, type_) is None:
+            fits = bound if isinstance(leaf, tree.Compare) else cover
+            if kind not in {Kind.UNKNOWN, Kind.OPAQUE} and fits(value, kind, type_) is None:
                 clause = condition(leaf)
                 short = clause if len(clause) <= 60 else f"{leaf.field} ..."
                 found[f"`{short}`: {literal(value)} is no {type_}"] = None

@@ -16,7 +16,7 @@ from detector.language import functions, lengths, pattern, tree
 from detector.language.evaluate import FieldLeaf
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.tree import And, Node, Not, Or
-from detector.language.values import cover
+from detector.language.values import bound, cover
 
 Dsl: TypeAlias = dict[str, Any]
 
@@ -187,8 +187,8 @@ def _term(field: str, value: tree.Scalar, kind: Kind, type_: str | None) -> Dsl 
 
 
 def _compare(leaf: tree.Compare, kind: Kind, type_: str | None) -> Dsl:
-    covered = (None, None) if kind is Kind.UNKNOWN else cover(leaf.value, kind, type_)
-    if covered is None or (kind is Kind.IP and covered[0] != covered[1]):
+    covered = (None, None) if kind is Kind.UNKNOWN else bound(leaf.value, kind, type_)
+    if covered is None:
         return _NONE
     if side := _beyond(covered[0], kind, type_):
         above = leaf.order in {">", ">="}

@@ -24,8 +24,10 @@ MAX_DEPTH = 100
 """Levels of nesting, a fifth of what Python's stack allows; Elastic's rules have at most ten."""
 
 _NESTING = re.compile(
-    r'"""[^\r\n]*?"{3,5}|"(?:[^"\\\r\n]|\\[^\r\n])*"|`[^`]*`|//[^\r\n]*|/\*[\s\S]*?\*/|[()]'
+    r'"""[^\r\n]*?"{3,5}|"(?:[^"\\\r\n]|\\[^\r\n])*"|`[^`]*(?:`|\Z)|//[^\r\n]*|/\*[\s\S]*?(?:\*/|\Z)|[()]'
 )
+"""Parentheses, and what may hold some that do not count; each piece is read once."""
+
 _WORDS = {
     "_WHERE": "where", "_SEQUENCE": "sequence", "_SAMPLE": "sample", "_UNTIL": "until",
     "_BY": "by", "_WITH": "with", "_MAXSPAN": "maxspan", "_OR": "or", "_AND": "and",

@@ -13,7 +13,7 @@ from detector.language import expressions, pattern, tree
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.functions import number, string
 from detector.language.tree import And, Node, Not, Or
-from detector.language.values import Interval, address, cover, raw, reader
+from detector.language.values import Interval, address, bound, cover, raw, reader
 
 Document: TypeAlias = Mapping[str, Any]
 Predicate: TypeAlias = Callable[[Document], bool]
@@ -168,8 +168,8 @@ def _compare(leaf: tree.Compare, kind: Kind, type_: str | None) -> Test:
     order = _ORDERS[leaf.order]
     if kind is Kind.UNKNOWN or kind is Kind.OPAQUE:
         return lambda found: _in_order(found, leaf.value, order)
-    covered = cover(leaf.value, kind, type_)
-    if covered is None or (kind is Kind.IP and covered[0] != covered[1]):
+    covered = bound(leaf.value, kind, type_)
+    if covered is None:
         return lambda _: False
     return lambda found: order(found, covered)
 

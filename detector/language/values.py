@@ -142,6 +142,18 @@ def cover(value: Typed, kind: Kind, type_: str | None) -> Interval | None:
     return None if span is None else (_tick(span[0], type_), _tick(span[1], type_))
 
 
+def bound(value: Typed, kind: Kind, type_: str | None) -> Interval | None:
+    """As `cover`, for an order: a network, even of one address, has no place in one.
+
+    A `half_float` is compared with the literal as a `float`, though it equals it as a half.
+    """
+    if type_ == "half_float":
+        return cover(value, kind, "float")
+    if kind is Kind.IP and address(value) is None:
+        return None
+    return cover(value, kind, type_)
+
+
 def address(value: object) -> int | None:
     """An address as a number, IPv4 as its IPv6 form; None where `value` is none."""
     block = _block(str(value)) if isinstance(value, str) and "/" not in value else None

@@ -21,6 +21,8 @@ MAPPING: dict[str, dict[str, Any]] = {
     "small": {"type": "short"},
     "ratio": {"type": "double"},
     "rough": {"type": "float"},
+    "rougher": {"type": "half_float"},
+    "whole": {"type": "integer"},
     "flag": {"type": "boolean"},
     "source.ip": {"type": "ip"},
     "@timestamp": {"type": "date"},
@@ -32,7 +34,7 @@ TYPES = FieldTable(
 )
 
 STRINGS = ["name", "args", "short", "process.name", "process.args.inner"]
-NUMBERS = ["count", "small", "ratio", "rough"]
+NUMBERS = ["count", "small", "whole", "ratio", "rough", "rougher"]
 TIMES = ["@timestamp", "precise"]
 
 WORDS = [
@@ -179,6 +181,8 @@ def one_or_more(value: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 CONTENT: dict[str, st.SearchStrategy[Any]] = {
     "long": st.sampled_from([*INTEGERS, 5.7, "5", "5.7", ""]),
     "short": st.sampled_from([*SMALL, "7"]),
+    "integer": st.sampled_from([*SMALL, -(2**31), "7.2"]),
+    "half_float": st.sampled_from([0.0, 0.1, -0.5, 1.0, 2.5, 5.7, 2049, "0.1"]),
     "double": st.sampled_from([*FLOATS, *INTEGERS, "0.1"]),
     "float": st.sampled_from([*FLOATS, 16777217, "0.1"]),
     "boolean": st.sampled_from([True, False, "true", "false", ""]),

@@ -48,6 +48,22 @@ def test_too_much_is_refused(text: str) -> None:
         eql.parse(text)
 
 
+ENDLESS = {
+    "comments never closed": "any where " + "()" * 200 + "/*" * 200_000,
+    "strings never closed": "any where " + "()" * 200 + '"\n' * 200_000,
+    "quotes": "any where " + "()" * 200 + '"' * 400_001,
+    "backquotes": "any where " + "()" * 200 + "`" * 400_001,
+    "slashes": "any where " + "()" * 200 + "/" * 400_000,
+    "backslashes": 'any where a == "' + "\\" * 400_001,
+}
+
+
+@pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS.keys())
+def test_text_that_leads_nowhere_is_refused_in_linear_time(text: str) -> None:
+    with pytest.raises(LanguageError):
+        eql.parse(text)
+
+
 NESTED = {
     "parentheses": "any where " + "(a == 1 or (a == 2 and " * 24 + "a" + "))" * 24,
     "negations": "any where " + "not " * 90 + "a",
