@@ -58,6 +58,7 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones.")] = False,
     config: options.Config = None,
+    rules: options.Rules = None,
     url: options.Url = None,
     json: options.Json = False,
 ) -> None:
@@ -65,7 +66,7 @@ def list_(
 
     With `--json` one alert a line.
     """
-    common = options.common(ctx, config, None, url, json=json)
+    common = options.common(ctx, config, rules, url, json=json)
     for level in severity or ():
         if level not in LEVELS:
             raise SettingsError(f"`{level}` is no severity", hint=", ".join(LEVELS))
@@ -84,10 +85,11 @@ def show_(
     ctx: typer.Context,
     id_: Annotated[str, typer.Argument(metavar="ID", help="The alert's id, or how it begins.")],
     config: options.Config = None,
+    rules: options.Rules = None,
     url: options.Url = None,
 ) -> None:
     """Show one alert whole, as JSON."""
-    common = options.common(ctx, config, None, url)
+    common = options.common(ctx, config, rules, url)
     configured = wiring.read_settings(common)
     with wiring.store(common, configured) as store:
         found = reading.one(store, id_)

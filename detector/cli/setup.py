@@ -28,6 +28,7 @@ def setup(
         Path, typer.Option("--kibana-file", metavar="FILE", help="Where they are written.")
     ] = Path("kibana.ndjson"),
     config: options.Config = None,
+    rules: options.Rules = None,
     url: options.Url = None,
     json: options.Json = False,
 ) -> None:
@@ -37,7 +38,7 @@ def setup(
     """
     from detector.store import installation  # noqa: PLC0415 - the client takes a fifth of a second
 
-    common = options.common(ctx, config, None, url, json=json)
+    common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
     with wiring.store(common, configured) as store:
         done = installation.install(
