@@ -39,36 +39,43 @@ _MAPPED = 0xFFFF << 32
 
 def raw(document: Mapping[str, Any], name: str) -> list[Any]:
     """The scalars at `name`, spelled by dots or objects: arrays flattened, nulls left out."""
-    found: list[Any] = []
-    _walk(document, name, found, whole=False)
-    return found
+    return _scalars(document, name, whole=False)
 
 
 def whole(document: Mapping[str, Any], name: str) -> list[Any]:
     """As `raw`, with every scalar inside an object that stands at `name`."""
+    return _scalars(document, name, whole=True)
+
+
+def _scalars(document: Mapping[str, Any], name: str, *, whole: bool) -> list[Any]:
+    """Without recursion: an event may be nested as deep as its sender likes."""
     found: list[Any] = []
-    _walk(document, name, found, whole=True)
+    rest: list[tuple[Any, str]] = [(document, name)]
+    while rest:
+        value, path = rest.pop()
+        if isinstance(value, Mapping):
+            if path:
+                rest += _below(value, path)
+            elif whole:
+                rest += [(inner, "") for inner in list(value.values())[::-1]]
+        elif isinstance(value, list | tuple):
+            rest += [(inner, path) for inner in value[::-1]]
+        elif value is not None and not path:
+            found.append(value)
     return found
 
 
-def _walk(value: Any, rest: str, found: list[Any], *, whole: bool) -> None:
-    if isinstance(value, Mapping):
-        if rest == "":
-            for inner in value.values() if whole else ():
-                _walk(inner, "", found, whole=True)
-            return
-        if rest in value:
-            _walk(value[rest], "", found, whole=whole)
-        end = rest.find(".")
-        while end >= 0:
-            if rest[:end] in value:
-                _walk(value[rest[:end]], rest[end + 1 :], found, whole=whole)
-            end = rest.find(".", end + 1)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            _walk(inner, rest, found, whole=whole)
-    elif rest == "" and value is not None:
-        found.append(value)
+def _below(value: Mapping[str, Any], path: str) -> list[tuple[Any, str]]:
+    """What stands under the keys that `path` begins with, and what is left of it there."""
+    below = []
+    end = path.find(".")
+    while end >= 0:
+        if path[:end] in value:
+            below.append((value[path[:end]], path[end + 1 :]))
+        end = path.find(".", end + 1)
+    if path in value:
+        below.append((value[path], ""))
+    return below
 
 
 def reader(name: str, types: FieldTypes) -> Read:

@@ -54,6 +54,14 @@ def test_an_object_exists_where_something_is_in_it() -> None:
     assert not held("a != null", {"a": {"b": [None, {"c": None}]}}, a="object")
 
 
+def test_a_document_may_be_nested_very_deep() -> None:
+    deep: Any = "x"
+    for _ in range(20_000):
+        deep = [{"b": deep}]
+    assert held('a == "x" and a != null', {"a": deep})
+    assert held("a.b.b.b.b == null", {"a": deep}, a__b__b__b__b="keyword")
+
+
 def test_a_flattened_field_has_the_values_of_all_its_leaves() -> None:
     assert held('a == "1"', {"a": {"b": [1, {"c": "x"}]}}, a="flattened")
 
