@@ -52,7 +52,7 @@ def compiled_rule(rule: Rule) -> dict[str, Any]:
     searches = []
     if not rule.unsupported:
         compiled = dsl.translate(cast("tree.Node", rule.where), fields.ECS)
-        residual = None if compiled.residual is None else eql.render(compiled.residual)
+        residual = None if compiled.residual is None else eql.condition(compiled.residual)
         searches = [{"query": compiled.query, "residual": residual}]
     return {
         "rule_id": rule.rule_id,

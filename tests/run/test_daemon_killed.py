@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
+from detector.store import scratch
 from tests.builders import INDEX, shell_event
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
@@ -38,7 +39,8 @@ timestamp_override: event.ingested
 severity: high
 risk_score: 73
 max_signals: 20000
-query: process where container.id : "*" and process.args : ("-i", "-it")
+query: |
+  process where container.id : "*" and process.args : ("-i", "-it")
 """
 
 
@@ -62,8 +64,9 @@ def daemon(url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def count(es: Elasticsearch) -> int:
     es.indices.refresh(index="alerts-detector-default", ignore_unavailable=True)
-    found = es.count(index="alerts-detector-default", ignore_unavailable=True)
-    return int(found["count"])
+    starting = es.options(ignore_status=503)  # the index has been made, its shard is not up yet
+    found = starting.count(index="alerts-detector-default", ignore_unavailable=True)
+    return int(found.get("count", 0))
 
 
 def wait_for(es: Elasticsearch, alerts: int, seconds: float) -> int:
@@ -74,6 +77,7 @@ def wait_for(es: Elasticsearch, alerts: int, seconds: float) -> int:
 
 
 def index_events(es: Elasticsearch) -> set[str]:
+    es.indices.create(index=INDEX, mappings=scratch.mappings())
     now = datetime.now(UTC)
     ids = set()
     for start in range(0, EVENTS, 2_000):
