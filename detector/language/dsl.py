@@ -23,6 +23,9 @@ Dsl: TypeAlias = dict[str, Any]
 MAX_DEPTH = 24
 """Levels of `bool` that are sent: Elasticsearch refuses more than 30 (`max_nested_depth`)."""
 
+REGEXP_LENGTH = 1_000
+"""Characters of one regular expression: more are refused (`index.max_regex_length`)."""
+
 _ALL: Dsl = {"match_all": {}}
 _NONE: Dsl = {"match_none": {}}
 _BITS = {"byte": 7, "short": 15, "integer": 31}
@@ -223,13 +226,29 @@ def _fits(field: str, one: str, *, any_case: bool) -> Dsl:
     return _cased("wildcard", field, one.replace("\\", "\\\\"), any_case=any_case)
 
 
-def _on_text(leaf: tree.Regex | tree.StartsWith | tree.EndsWith | tree.Contains) -> Dsl:
+def _regexps(leaf: tree.Regex) -> Dsl | None:
+    """One `regexp` for as many patterns as one may hold; none for a pattern too long for any."""
+    groups: list[tuple[str, ...]] = [()]
+    for one in leaf.patterns:
+        if len(pattern.joined((one,))) > REGEXP_LENGTH:
+            return None
+        if len(pattern.joined((*groups[-1], one))) > REGEXP_LENGTH:
+            groups.append(())
+        groups[-1] = (*groups[-1], one)
+    case: Dsl = {"case_insensitive": True} if leaf.any_case else {}
+    return _either(
+        {"regexp": {leaf.field: {"value": pattern.joined(group), "flags": "ALL", **case}}}
+        for group in groups
+    )
+
+
+def _on_text(
+    leaf: tree.Regex | tree.StartsWith | tree.EndsWith | tree.Contains,
+) -> Dsl | None:
     field, any_case = leaf.field, leaf.any_case
     match leaf:
-        case tree.Regex(patterns=patterns):
-            joined = pattern.joined(patterns)
-            case: Dsl = {"case_insensitive": True} if any_case else {}
-            return {"regexp": {field: {"value": joined, "flags": "ALL", **case}}}
+        case tree.Regex():
+            return _regexps(leaf)
         case tree.StartsWith(text=text):
             return _cased("prefix", field, text, any_case=any_case)
         case tree.EndsWith(text=text):

@@ -12,7 +12,7 @@ from typing import Any
 
 from detector import packaged
 from detector.errors import LanguageError, Place
-from detector.language import eql, tree
+from detector.language import doubts, eql, tree
 from detector.model import Example, Problem, Rule
 from detector.rulefile import check, examples, forms
 from detector.rulefile.examples import Beside
@@ -168,7 +168,11 @@ class _Reader:
             return None
         field = category if category and isinstance(category, str) else "event.category"
         try:
-            return eql.parse(query, category_field=field)
+            where = eql.parse(query, category_field=field)
+            for doubt in doubts.doubts(where):
+                place = text.value(("query",))
+                self.report.add(doubt, place, level="warning", rule_id=rule_id)
+            return where
         except LanguageError as error:
             at = ("query",)
             place = text.within(at, error.place) if error.place else text.value(at)

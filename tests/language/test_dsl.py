@@ -123,6 +123,17 @@ def test_a_list_longer_than_the_clause_limit_stays_a_list() -> None:
     assert len(query["bool"]["should"]) == 2_000
 
 
+def test_regular_expressions_share_a_query_up_to_the_length_elasticsearch_takes() -> None:
+    texts = ", ".join(f'"{letter * 400}.*"' for letter in "abc")
+    should = dsl.translate(parsed(f"any where k regex ({texts})"), TYPES).query["bool"]["should"]
+    assert [len(query["regexp"]["k"]["value"]) for query in should] == [805, 402]
+
+
+def test_a_regular_expression_longer_than_elasticsearch_takes_is_checked_on_hits() -> None:
+    node = parsed(f'any where k regex "{"a" * 1001}.*"')
+    assert dsl.translate(node, TYPES).residual == node
+
+
 def test_a_field_without_terms_is_checked_and_not_asked_for() -> None:
     compiled = dsl.translate(parsed('any where event.original : "*x*"'), fields.ECS)
     assert compiled.query == {"match_all": {}}
