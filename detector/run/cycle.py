@@ -85,24 +85,28 @@ def run(
     ends: Callable[[Rule], datetime] | None = None,
     progress: Progress | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    begun: dict[str, Checkpoint] | None = None,
 ) -> Report:
     """Run every rule of `rules` that can run, once; never raises for one rule's fault.
 
     `ends` is where a rule's live window ends (the daemon's grid); by default `now`. `clock` gives
     the time alerts are written at. `stopping` is asked between rounds: what has not ended by then
-    covers nothing. Raises `StoreError` when the checkpoints cannot be read.
+    covers nothing. `begun` is kept by whoever calls again: where rules began that nothing could be
+    recorded of yet. Raises `StoreError` when the checkpoints cannot be read.
     """
     began = time.monotonic()
     cycle = _Cycle(store, terms, clock, progress or Silent(), stopping)
     due = runnable(rules)
+    until = {rule: ends(rule) if ends else now for rule in due}
+    first = {} if begun is None else begun
+    for rule in due:
+        first.setdefault(rule.rule_id, schedule.first(rule, until[rule]))
     checkpoints = store.checkpoints([rule.rule_id for rule in due])
+    checkpoints |= cycle.enter([first[rule.rule_id] for rule in due], checkpoints)
     plans = {
-        rule: schedule.due(
-            rule, checkpoints.get(rule.rule_id), ends(rule) if ends else now, terms.catch_up
-        )
+        rule: schedule.due(rule, checkpoints[rule.rule_id], until[rule], terms.catch_up)
         for rule in due
     }
-    checkpoints |= cycle.enter(plans, checkpoints)
     cycle.turn(plans, checkpoints)
     duration = int((time.monotonic() - began) * 1000)
     return Report(now, len(due), tuple(cycle.records), duration)
@@ -117,20 +121,18 @@ class _Cycle:
     stopping: Callable[[], bool]
     records: list[RunRecord] = field(default_factory=list)
 
-    def enter(self, plans: dict[Rule, Plan], known: dict[str, Checkpoint]) -> dict[str, Checkpoint]:
+    def enter(
+        self, first: Sequence[Checkpoint], known: dict[str, Checkpoint]
+    ) -> dict[str, Checkpoint]:
         """Note where rules that never ran begin, before anything can fail."""
-        new = [
-            schedule.first(rule, plan.live)
-            for rule, plan in plans.items()
-            if rule.rule_id not in known
-        ]
+        new = {one.rule_id: one for one in first if one.rule_id not in known}
         if not new:
             return {}
         try:
-            self.store.save_checkpoints(new)
-            return self.store.checkpoints([checkpoint.rule_id for checkpoint in new])
+            self.store.save_checkpoints(new.values())
+            return new | self.store.checkpoints(list(new))
         except StoreError:
-            return {}  # what is found is alerted all the same; saving after the run says what fails
+            return new  # what is found is alerted all the same; saving it says what fails
 
     def turn(self, plans: dict[Rule, Plan], checkpoints: dict[str, Checkpoint]) -> None:
         """Live windows of all rules together, then the n-th waiting window of each."""

@@ -13,7 +13,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from detector.errors import DetectorError
-from detector.model import Rule
+from detector.model import Checkpoint, Rule
 from detector.run import cycle, schedule
 from detector.run.cycle import Report, Terms
 from detector.store.base import Store
@@ -51,6 +51,7 @@ class Daemon:
         self._listener = listener
         self._clock = clock
         self._last: dict[Rule, datetime] = {}
+        self._begun: dict[str, Checkpoint] = {}
         self._stopping = threading.Event()
         self._abandon = threading.Event()
 
@@ -109,6 +110,7 @@ class Daemon:
                 clock=self._clock,
                 ends=ends,
                 stopping=self._abandon.is_set,
+                begun=self._begun,
             )
         except DetectorError as error:
             self._listener.cycle_failed(error)

@@ -88,9 +88,9 @@ def due(
     )
 
 
-def first(rule: Rule, live: Window) -> Checkpoint:
+def first(rule: Rule, now: datetime) -> Checkpoint:
     """Where a rule that never ran begins: should its first run fail, the next one starts there."""
-    return Checkpoint(rule.rule_id, live.start + _overlap(rule))
+    return Checkpoint(rule.rule_id, live_window(rule, now).start + _overlap(rule))
 
 
 def cut(window: Window, interval: timedelta) -> Iterator[Window]:

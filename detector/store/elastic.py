@@ -40,6 +40,7 @@ WRITE_CHUNK = 1_000
 WRITE_BYTES = 8_000_000
 LOOKUP_CHUNK = 5_000
 FOR_NOW = frozenset({429, 502, 503, 504})
+STRANGER = "something other than Elasticsearch answered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,13 @@ class Json(JsonSerializer):
         try:
             return orjson.loads(data)
         except orjson.JSONDecodeError:
+            return self._loads_anything(data)
+
+    def _loads_anything(self, data: bytes) -> Any:
+        try:
             return json.loads(data)
+        except ValueError as error:
+            raise elastic_transport.SerializationError("the answer is not JSON") from error
 
 
 class Ndjson(Json):
@@ -201,8 +208,8 @@ class ElasticStore:
                         index=list(search.index),
                         keep_alive=msearch.KEEP_ALIVE,
                         ignore_unavailable=True,
-                    )["id"]
-                )
+                    )
+                )["id"]
             except StoreError as error:
                 return Failure(error)
             self._points[search.index] = point
@@ -210,7 +217,7 @@ class ElasticStore:
 
     def _msearch(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
         lines = [line for item in asked for line in (item.header, item.body)]
-        return list(self.call(lambda: self.client.msearch(searches=lines)["responses"]))
+        return list(self.call(lambda: self.client.msearch(searches=lines))["responses"])
 
     # -- alerts
 
@@ -340,7 +347,10 @@ class ElasticStore:
         waits = self._patience.waits()
         while True:
             try:
-                return request()
+                answer = request()
+                if isinstance(answer, elastic_transport.TextApiResponse):
+                    raise elastic_transport.SerializationError("the answer is not JSON")
+                return answer
             except (elasticsearch.ApiError, elastic_transport.TransportError) as raised:
                 error = translate(raised)
                 pause = next(waits, None) if isinstance(error, Unavailable) else None
@@ -351,12 +361,16 @@ class ElasticStore:
 
 def translate(error: elasticsearch.ApiError | elastic_transport.TransportError) -> StoreError:
     """The client's error as one of ours."""
+    if isinstance(error, elasticsearch.UnsupportedProductError):
+        return Unavailable(STRANGER, hint="is there a proxy or a login page between?")
     if isinstance(error, elasticsearch.ApiError):
         status = error.meta.status
         said = f"Elasticsearch answered {status}: {_reason(error.body)}"
         if status in {401, 403}:
             return Forbidden(said, hint="check the credentials and `detector check`")
         return Unavailable(said) if status in FOR_NOW else Rejected(said)
+    if isinstance(error, elastic_transport.SerializationError):
+        return Unavailable(f"{STRANGER}: {error.message}")
     return Unavailable(f"Elasticsearch cannot be reached: {error.message}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from detector.errors import Unavailable
-from detector.model import Alert, Answer, Checkpoint, Failure, Rule, Search, Window, Written
+from detector.model import Alert, Answer, Failure, Rule, Search, Window, Written
 from detector.run import backfill, cycle
 from detector.run.cycle import Report
 from detector.store.memory import MemoryStore, Stored
@@ -181,12 +181,12 @@ def test_another_daemons_checkpoint_is_built_upon_not_overwritten() -> None:
     waiting = Window(ago(hours=2), ago(hours=1))
 
     class Raced(MemoryStore):
-        raced = False
+        saves = 0
 
         def save_checkpoints(self, checkpoints: Any) -> set[str]:
-            if not self.raced:
-                self.raced = True
-                theirs = Checkpoint("r", ago(minutes=1), waiting=(waiting,))
+            self.saves += 1
+            if self.saves == 2:  # after the run, behind our back
+                theirs = replace(self.checkpoints(["r"])["r"], waiting=(waiting,))
                 super().save_checkpoints([theirs])
             return super().save_checkpoints(checkpoints)
 
