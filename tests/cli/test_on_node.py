@@ -1,0 +1,144 @@
+"""Commands against a real Elasticsearch, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from elasticsearch import Elasticsearch
+from typer.testing import CliRunner
+
+from detector import cli, packaged, rulefile
+from detector.cli import examples
+from detector.store import scratch
+from detector.store.elastic import ElasticStore
+from detector.store.memory import Stored
+
+pytestmark = pytest.mark.node
+
+RULES = packaged.find("rules")
+REPORT = {"now", "rules", "alerts_created", "alerts_existing", "duration_ms", "runs"}
+RUN = {
+    "rule_id",
+    "name",
+    "kind",
+    "window",
+    "status",
+    "matches",
+    "alerts_created",
+    "alerts_existing",
+    "warnings",
+    "error",
+    "gap",
+    "search_ms",
+    "write_ms",
+}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node_url: str) -> None:
+    for name in [name for name in os.environ if name.startswith("DETECTOR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DETECTOR_ELASTICSEARCH_URL", node_url)
+    monkeypatch.chdir(tmp_path)
+
+
+def detector(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(cli.app, [*arguments, "--rules", str(RULES)])
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+def detector_json(*arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(detector(*arguments, "--json"))
+    return found
+
+
+def fill(es: Elasticsearch) -> tuple[int, dict[str, int]]:
+    """Index the examples of all six rules; give the number of alerts they are to make, by rule."""
+    store = ElasticStore(es, "default")
+    scratch.template(store, "events", ["logs-cloud_defend*"])
+    now = datetime.now(UTC)
+    documents: list[Stored] = []
+    expected: dict[str, int] = {}
+    for rule in rulefile.load([RULES]).rules:
+        assert sum(example.alerts > 0 for example in rule.examples) >= 4
+        assert sum(example.alerts == 0 for example in rule.examples) >= 6
+        expected[rule.rule_id] = sum(example.alerts for example in rule.examples)
+        for example in rule.examples:
+            documents += examples.documents(rule, example, now, "logs-cloud_defend.process-default")
+    scratch.fill(store, documents)
+    return len(documents), expected
+
+
+def test_the_examples_of_all_rules_alert_once_each_and_nothing_else(es: Elasticsearch) -> None:
+    detector("setup")
+    _, expected = fill(es)
+    report = detector_json("once")
+    assert set(report) == REPORT
+    assert all(set(run) == RUN for run in report["runs"])
+    assert {run["rule_id"]: run["alerts_created"] for run in report["runs"]} == expected
+    assert report["alerts_created"] == sum(expected.values())
+    again = detector_json("once")
+    assert again["alerts_created"] == 0
+    assert again["alerts_existing"] == sum(expected.values())
+
+
+def test_a_second_setup_changes_nothing(es: Elasticsearch) -> None:
+    first = detector_json("setup")["installed"]
+    assert {one["done"] for one in first} == {"created"}
+    before = es.indices.get_index_template().body, es.indices.get(index="detector-*").body
+    second = detector_json("setup")["installed"]
+    assert {one["done"] for one in second} == {"unchanged"}
+    assert before == (es.indices.get_index_template().body, es.indices.get(index="detector-*").body)
+    assert Path("kibana.ndjson").read_text().count("\n") >= 2
+
+
+def test_without_setup_nothing_runs_and_the_way_out_is_named(es: Elasticsearch) -> None:
+    result = CliRunner().invoke(cli.app, ["once", "--rules", str(RULES)])
+    assert result.exit_code == 2
+    assert "detector setup" in result.output
+    assert not es.indices.exists(index="alerts-detector-default*", allow_no_indices=False)
+
+
+def test_a_backfill_counts_first_and_writes_once(es: Elasticsearch) -> None:
+    detector("setup")
+    _, expected = fill(es)
+    total = sum(expected.values())
+    assert detector_json("backfill", "--from", "now-1h", "--dry-run")["alerts_created"] == total
+    assert detector_json("backfill", "--from", "now-1h")["alerts_created"] == total
+    again = detector_json("backfill", "--from", "now-1h")
+    assert (again["alerts_created"], again["alerts_existing"]) == (0, total)
+
+
+def test_check_says_what_the_cluster_lacks() -> None:
+    problems = json.loads(detector("check", "--json", code=1))["problems"]
+    said = " ".join(problem["message"] for problem in problems)
+    assert "detector-state-default is missing" in said
+    assert "no index matches logs-cloud_defend*" in said
+    detector("setup")
+    problems = detector_json("check")["problems"]
+    assert {problem["level"] for problem in problems} == {"warning"}
+
+
+def test_examples_hold_on_the_node_too(es: Elasticsearch, node_url: str) -> None:
+    tested = detector_json("test", "--url", node_url)
+    assert tested["failed"] == []
+    assert not es.indices.exists(index="detector-test-*", allow_no_indices=False)
+
+
+def test_alerts_are_listed_and_shown(es: Elasticsearch) -> None:
+    detector("setup")
+    fill(es)
+    detector("once")
+    listed = [json.loads(line) for line in detector("alerts", "list", "--json").splitlines()]
+    assert len(listed) >= 24
+    high = detector("alerts", "list", "--severity", "high", "--limit", "5")
+    assert high.count("created high alert") == 5
+    whole = json.loads(detector("alerts", "show", listed[0]["kibana.alert.uuid"]))
+    assert whole["kibana.alert.rule.parameters"]["query"]
+    detector("alerts", "show", "0" * 64, code=1)
