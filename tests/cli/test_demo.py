@@ -1,0 +1,62 @@
+"""The demo, as a newcomer types it: it shows the intrusion, ends, and leaves nothing running."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.node, pytest.mark.slow]
+
+
+def demo(folder: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "detector", "demo", "--events", "300", *options],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def left_running(folder: Path) -> list[str]:
+    """Command lines of processes that work in or name `folder`."""
+    left = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = " ".join(process.info["cmdline"] or [])
+        if str(folder) in words or process.info["cwd"] == str(folder):
+            left.append(words)
+    return left
+
+
+def test_the_demo_shows_the_intrusion_twice_over_and_stops_its_node(tmp_path: Path) -> None:
+    for _ in range(2):  # a second demo in the same folder shows fresh alerts again
+        process = demo(tmp_path, "--json")
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        report = json.loads(out)
+        assert report["rules"] == 6
+        assert report["alerts_created"] == 7
+        assert {"url", "alerts_index"} <= set(report)
+    assert left_running(tmp_path) == []
+
+
+@pytest.mark.parametrize("moment", ["starting Elasticsearch", "indexing"])
+def test_ctrl_c_leaves_nothing_running(tmp_path: Path, moment: str) -> None:
+    process = demo(tmp_path)
+    assert process.stderr is not None
+    while moment not in (line := process.stderr.readline()):
+        assert line, "the demo ended before it could be stopped"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert out == ""
+    assert left_running(tmp_path) == []
