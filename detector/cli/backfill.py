@@ -51,7 +51,7 @@ def backfill(
             chosen,
             window,
             wiring.terms(configured),
-            clock=wiring.now,
+            clock=wiring.clock(store),
             dry=dry_run,
             progress=bar,
         )

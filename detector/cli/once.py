@@ -35,11 +35,10 @@ def once(
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
     chosen = wiring.usable_rules(common, configured, rule or (), quiet=common.json)
-    at = times.parse(now, wiring.now(), "--now")
     with wiring.store(common, configured) as store, waiting.bar("running rules") as bar:
-        report = cycle.run(
-            store, chosen, at, wiring.terms(configured), clock=wiring.now, progress=bar
-        )
+        clock = wiring.clock(store)
+        at = times.parse(now, clock(), "--now")
+        report = cycle.run(store, chosen, at, wiring.terms(configured), clock=clock, progress=bar)
     if common.json:
         show.document(reports.as_json(report))
     else:

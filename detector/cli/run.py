@@ -39,7 +39,8 @@ def run(
     log = Logger(configured.log, json=common.json)
     with wiring.store(common, configured) as store:
         store.checkpoints([rule.rule_id for rule in chosen])  # says what is missing before it waits
-        daemon = Daemon(store, chosen, wiring.terms(configured), log)
+        clock = wiring.clock(store)
+        daemon = Daemon(store, chosen, wiring.terms(configured), log, clock=clock)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop())
         log.write("info", f"watching with {len(daemon.rules)} rules", rules=len(daemon.rules))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from detector.errors import SettingsError
 from detector.model import Rule
 from detector.run.cycle import Terms
 from detector.run.schedule import CatchUp
+from detector.store.clock import NOTEWORTHY
 
 if TYPE_CHECKING:
     from detector.rulefile import Loaded
@@ -106,6 +107,16 @@ def store(common: Common, configured: Settings) -> Iterator[ElasticStore]:
         return
     with waiting.embedded() as node:
         yield connect(node.url, configured, embedded=True)
+
+
+def clock(store: ElasticStore) -> Callable[[], datetime]:
+    """The cluster's clock, by which windows end; a large difference to the own one is said."""
+    skew = store.clock.skew()
+    if abs(skew) > NOTEWORTHY:
+        way = "ahead of" if skew > timedelta(0) else "behind"
+        seconds = abs(skew).total_seconds()
+        show.say(f"warning: this machine's clock is {seconds:.0f} s {way} the cluster's", "yellow")
+    return store.clock.now
 
 
 def connect(url: str, configured: Settings, *, embedded: bool = False) -> ElasticStore:

@@ -90,9 +90,10 @@ def run(
     """Run every rule of `rules` that can run, once; never raises for one rule's fault.
 
     `ends` is where a rule's live window ends (the daemon's grid); by default `now`. `clock` gives
-    the time alerts are written at. `stopping` is asked between rounds: what has not ended by then
-    covers nothing. `begun` is kept by whoever calls again: where rules began that nothing could be
-    recorded of yet. Raises `StoreError` when the checkpoints cannot be read.
+    the time alerts are written at; no recorded end is believed to lie beyond it. `stopping` is
+    asked between rounds: what has not ended by then covers nothing. `begun` is kept by whoever
+    calls again: where rules began that nothing could be recorded of yet. Raises `StoreError` when
+    the checkpoints cannot be read.
     """
     began = time.monotonic()
     cycle = _Cycle(store, terms, clock, progress or Silent(), stopping)
@@ -101,7 +102,8 @@ def run(
     first = {} if begun is None else begun
     for rule in due:
         first.setdefault(rule.rule_id, schedule.first(rule, until[rule]))
-    checkpoints = store.checkpoints([rule.rule_id for rule in due])
+    found = store.checkpoints([rule.rule_id for rule in due])
+    checkpoints = {id_: schedule.believed(one, clock()) for id_, one in found.items()}
     checkpoints |= cycle.enter([first[rule.rule_id] for rule in due], checkpoints)
     plans = {
         rule: schedule.due(rule, checkpoints[rule.rule_id], until[rule], terms.catch_up)

@@ -7,7 +7,7 @@ backfill cut time at the same places.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from detector.model import Checkpoint, Rule, Window
@@ -91,6 +91,11 @@ def due(
 def first(rule: Rule, now: datetime) -> Checkpoint:
     """Where a rule that never ran begins: should its first run fail, the next one starts there."""
     return Checkpoint(rule.rule_id, live_window(rule, now).start + _overlap(rule))
+
+
+def believed(checkpoint: Checkpoint, now: datetime) -> Checkpoint:
+    """An end that lies ahead of the cluster's `now` was recorded by a fast clock: pulled back."""
+    return checkpoint if checkpoint.end <= now else replace(checkpoint, end=now)
 
 
 def cut(window: Window, interval: timedelta) -> Iterator[Window]:

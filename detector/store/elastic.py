@@ -32,6 +32,7 @@ from detector.model import (
     Written,
 )
 from detector.store import indices, msearch
+from detector.store.clock import ClusterClock
 from detector.store.msearch import Asked
 
 T = TypeVar("T")
@@ -135,6 +136,7 @@ class ElasticStore:
         self._searches_per_request = searches_per_request
         self._exclude_tiers = tuple(exclude_tiers)
         self._patience = patience or Patience()
+        self.clock = ClusterClock(self._time)
         self._points: dict[tuple[str, ...], str] = {}
         self._compiled: dict[int, tuple[tree.Node, dsl.Compiled]] = {}
 
@@ -339,6 +341,16 @@ class ElasticStore:
             return []
         response = self.call(lambda: self.client.bulk(operations=lines))
         return [next(iter(item.values())) for item in response["items"]]
+
+    def _time(self) -> datetime:
+        """The time of the node whose clock is furthest behind. Raises `StoreError`."""
+        answer = self.call(
+            lambda: self.client.nodes.stats(metric="os", filter_path="nodes.*.timestamp")
+        )
+        stamps = [node["timestamp"] for node in answer.get("nodes", {}).values()]
+        if not stamps:
+            raise Rejected("the cluster does not tell its time")
+        return datetime.fromtimestamp(min(stamps) / 1000, UTC)
 
     # -- errors
 

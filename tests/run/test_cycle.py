@@ -210,3 +210,13 @@ def test_a_dry_backfill_counts_and_writes_nothing() -> None:
     terms = replace(TERMS)
     report = backfill.run(store, [make_rule()], window, terms, clock=lambda: NOW, dry=True)
     assert (report.alerts_created, store.alerts, store.runs) == (19, {}, [])
+
+
+def test_an_end_recorded_by_a_fast_clock_is_pulled_back() -> None:
+    store = MemoryStore()
+    run(store, now=NOW + timedelta(minutes=10))  # a daemon ten minutes fast
+    store.documents += stored([shell_event(NOW + timedelta(minutes=1))])
+    run(store, now=NOW + timedelta(minutes=3))
+    report = run(store, now=NOW + timedelta(minutes=13))
+    assert len(store.alerts) == 1
+    assert report.runs[0].window.start <= NOW + timedelta(minutes=7)

@@ -1,0 +1,61 @@
+"""A way to ask a cluster for its time in, that time at any moment out.
+
+Windows end at the cluster's time: a daemon whose own clock is fast would record windows as covered
+before their events could be there, and be blind while it looks healthy.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from detector.errors import StoreError
+
+MEASURED_FOR = 60.0
+NOTEWORTHY = timedelta(seconds=5)
+
+
+class ClusterClock:
+    """Counts on from the last measurement by a clock that nobody sets.
+
+    `ask` gives the cluster's time, in UTC; where it cannot, the last measurement goes on, and
+    before the first one the machine's own clock stands in.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], datetime],
+        *,
+        own: Callable[[], datetime] = lambda: datetime.now(UTC),
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ask = ask
+        self._own = own
+        self._steady = steady
+        self._measured: tuple[datetime, float] | None = None
+        self._tried: float | None = None
+
+    def now(self) -> datetime:
+        """The cluster's time."""
+        self._measure()
+        if self._measured is None:
+            return self._own()
+        cluster, then = self._measured
+        return cluster + timedelta(seconds=self._steady() - then)
+
+    def skew(self) -> timedelta:
+        """How far the machine's own clock is ahead of the cluster's."""
+        return self._own() - self.now()
+
+    def _measure(self) -> None:
+        before = self._steady()
+        if self._tried is not None and before - self._tried < MEASURED_FOR:
+            return
+        self._tried = before
+        try:
+            cluster = self._ask()
+        except StoreError:
+            return
+        # It was read somewhere between question and answer: never later than the answer.
+        self._measured = (cluster, self._steady())
