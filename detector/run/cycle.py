@@ -67,7 +67,8 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        return any(run.status == "failed" or run.error for run in self.runs)
+        """Whether some window was not seen whole."""
+        return any(run.status == "failed" or run.error or run.gap for run in self.runs)
 
 
 def runnable(rules: Sequence[Rule]) -> list[Rule]:

@@ -65,6 +65,7 @@ class Run:
     done: bool = False
     error: str | None = None
     incomplete: str | None = None
+    hole: str | None = None
     stopped_at: datetime | None = None
     reached: datetime | None = None
     matches: int = 0
@@ -114,8 +115,9 @@ class Run:
             return "failed"
         return "partial failure" if self.warnings or self.incomplete else "succeeded"
 
-    def record(self, gap: Gap | None = None) -> RunRecord:
-        """What there is to remember of this run."""
+    def record(self, given_up: Gap | None = None) -> RunRecord:
+        """What there is to remember of this run; `given_up` is what its plan left out."""
+        refused = Gap(self.rule.rule_id, self.window, self.hole) if self.hole else None
         return RunRecord(
             uuid=self.execution.uuid,
             rule_id=self.rule.rule_id,
@@ -129,7 +131,7 @@ class Run:
             alerts_existing=self.existing,
             warnings=tuple(self.warnings),
             error=self.error or self.incomplete,
-            gap=gap,
+            gap=refused or given_up,
             search_ms=self.search_ms,
             write_ms=self.write_ms,
             rule_hash=self.rule.hash,
@@ -200,7 +202,11 @@ def _ask(store: Store, asking: Sequence[Run]) -> None:
 
 def _note(run: Run, page: Page) -> None:
     run.search_ms += page.took_ms
-    run.incomplete = run.incomplete or page.incomplete
+    if page.incomplete and page.transient:
+        run.incomplete = page.incomplete
+    elif page.incomplete:
+        run.hole = page.incomplete
+        run.warn(page.incomplete)
     if page.warning:
         run.warn(page.warning)
 

@@ -14,6 +14,8 @@ Json: TypeAlias = dict[str, Any]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEEP_ALIVE = "2m"
+FOR_GOOD = frozenset({"query_shard_exception", "illegal_argument_exception", "parsing_exception"})
+"""What a shard says when asking again changes nothing: a field of another type, a bad pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def read(asked: Asked, response: Mapping[str, Any]) -> Page:
         took_ms=response.get("took", 0),
         warning=_nothing_there(asked.search, response),
         incomplete=_incomplete(response),
+        transient=not _refused_for_good(response),
     )
 
 
@@ -144,13 +147,22 @@ def _incomplete(response: Mapping[str, Any]) -> str | None:
         return "the search timed out before it was finished"
     shards = response["_shards"]
     if shards["failed"]:
-        reasons = {failure["reason"]["reason"] for failure in shards.get("failures", [])}
-        return (
-            f"{shards['failed']} of {shards['total']} shards failed: {'; '.join(sorted(reasons))}"
-        )
+        reasons = {
+            f"{failure.get('index')}: {failure['reason'].get('reason')}"
+            for failure in shards.get("failures", [])
+        }
+        told = "; ".join(sorted(reasons))[:500]
+        return f"{shards['failed']} of {shards['total']} shards failed: {told}"
     clusters = response.get("_clusters", {})
     absent = sum(clusters.get(key, 0) for key in ("skipped", "partial", "failed"))
     return f"{absent} of {clusters['total']} clusters did not answer in full" if absent else None
+
+
+def _refused_for_good(response: Mapping[str, Any]) -> bool:
+    """Whether all that is missing are shards whose mapping cannot take the query."""
+    failures = response["_shards"].get("failures", [])
+    kinds = {failure["reason"].get("type") for failure in failures}
+    return bool(kinds) and kinds <= FOR_GOOD and not response.get("timed_out")
 
 
 def _instant(time: datetime) -> str:

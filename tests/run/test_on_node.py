@@ -144,6 +144,26 @@ def test_dates_of_both_resolutions_are_read_in_one_order(
     assert run(store, rule).alerts_created == MANY
 
 
+def test_an_index_that_cannot_take_the_query_does_not_silence_the_others(
+    es: Elasticsearch, store: ElasticStore
+) -> None:
+    scratch.fill(store, stored(some(3)))
+    odd = "logs-cloud_defend.long-default"
+    args = {"properties": {"args": {"type": "long"}}}
+    es.indices.create(index=odd, mappings={"properties": {"process": args}})
+    event = shell_event(ago(minutes=1)) | {"process": {"args": 7}}
+    scratch.fill(store, [Stored(odd, "odd", event)])
+    report = run(store)
+    assert report.alerts_created == 3
+    (record,) = report.runs
+    assert record.status == "partial failure"
+    assert record.gap is not None
+    assert odd in record.gap.reason
+    assert report.failed
+    (checkpoint,) = store.checkpoints([record.rule_id]).values()
+    assert (checkpoint.end, checkpoint.waiting) == (NOW, ()), "the good shards go on"
+
+
 def test_a_rule_the_cluster_refuses_leaves_the_others_alone(store: ElasticStore) -> None:
     scratch.fill(store, stored(some(3)))
     too_complex = 'process where process.name regex ".*b.{20}"'
