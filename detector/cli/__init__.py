@@ -20,6 +20,7 @@ COMMANDS = {
     "once": "once",
     "run": "run",
     "backfill": "backfill",
+    "gaps": "gaps",
     "check": "check",
     "compile": "compiling",
     "test": "testing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from detector.store.memory import Stored
 pytestmark = pytest.mark.node
 
 RULES = packaged.find("rules")
+SHELL = "8d3d0794-c776-476b-8674-ee2e685f6470"
 REPORT = {"now", "rules", "alerts_created", "alerts_existing", "duration_ms", "runs"}
 RUN = {
     "rule_id",
@@ -53,8 +54,8 @@ def detector(*arguments: str, code: int = 0) -> str:
     return result.stdout
 
 
-def detector_json(*arguments: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(detector(*arguments, "--json"))
+def detector_json(*arguments: str, code: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(detector(*arguments, "--json", code=code))
     return found
 
 
@@ -113,6 +114,28 @@ def test_a_backfill_counts_first_and_writes_once(es: Elasticsearch) -> None:
     assert detector_json("backfill", "--from", "now-1h")["alerts_created"] == total
     again = detector_json("backfill", "--from", "now-1h")
     assert (again["alerts_created"], again["alerts_existing"]) == (0, total)
+
+
+def test_downtime_beyond_the_limit_is_a_gap_that_can_be_filled(
+    es: Elasticsearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector("setup")
+    assert detector_json("gaps")["gaps"] == []
+    detector("once", "--now", "now-2h", "--rule", SHELL)
+    store = ElasticStore(es, "default")
+    scratch.template(store, "events", ["logs-cloud_defend*"])
+    (rule,) = [rule for rule in rulefile.load([RULES]).rules if rule.rule_id == SHELL]
+    then = datetime.now(UTC) - timedelta(minutes=90)
+    index = "logs-cloud_defend.process-default"
+    scratch.fill(store, examples.documents(rule, rule.examples[0], then, index))
+    monkeypatch.setenv("DETECTOR_SCHEDULE_CATCH_UP", "1h")
+    report = detector_json("once", "--rule", SHELL, code=1)
+    assert report["alerts_created"] == 0
+    assert report["runs"][0]["gap"]
+    (gap,) = detector_json("gaps", "list", code=1)["gaps"]
+    assert gap["reason"] == "older than the catch-up limit"
+    assert detector_json("gaps", "fill")["alerts_created"] == 1
+    assert detector_json("gaps", "list")["gaps"] == []
 
 
 def test_check_says_what_the_cluster_lacks() -> None:
