@@ -11,6 +11,7 @@ from detector.store.elastic import ElasticStore
 
 Json = dict[str, Any]
 MANY = 10_000
+HIDDEN = "all"  # a pattern alone does not find hidden indices
 
 
 def unfilled(store: ElasticStore) -> list[Gap]:
@@ -19,7 +20,7 @@ def unfilled(store: ElasticStore) -> list[Gap]:
     A gap is never marked as filled: that it is follows from the runs. Raises `StoreError`.
     """
     runs = store.names.all_runs
-    store.call(lambda: store.client.indices.refresh(index=runs, ignore_unavailable=True))
+    store.call(lambda: store.client.indices.refresh(index=runs, expand_wildcards=HIDDEN))
     recorded = _runs(store, {"exists": {"field": "gap.start"}})
     fills = _runs(
         store,
@@ -42,7 +43,7 @@ def _runs(store: ElasticStore, query: Json) -> list[Json]:
             size=MANY,
             sort=[{"started": {"order": "asc", "unmapped_type": "date"}}],
             source_includes=["rule_id", "started", "window", "gap"],
-            ignore_unavailable=True,
+            expand_wildcards=HIDDEN,
         )
     )
     return [hit["_source"] for hit in response["hits"]["hits"]]
