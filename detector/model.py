@@ -244,7 +244,11 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What the store remembers of one rule's run over one window."""
+    """What the store remembers of one rule's run over one window.
+
+    `differing` counts documents that share another's identity but not its content: they made no
+    alert of their own, and a warning names one.
+    """
 
     uuid: str
     rule_id: str
@@ -256,6 +260,7 @@ class RunRecord:
     matches: int = 0
     alerts_created: int = 0
     alerts_existing: int = 0
+    differing: int = 0
     warnings: tuple[str, ...] = ()
     error: str | None = None
     gap: Gap | None = None

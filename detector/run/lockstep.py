@@ -74,6 +74,7 @@ class Run:
     search_ms: int = 0
     write_ms: int = 0
     warnings: list[str] = field(default_factory=list)
+    differing: list[str] = field(default_factory=list)
 
     def advance(self) -> None:
         """Go on to the next question or the next matches."""
@@ -117,6 +118,11 @@ class Run:
 
     def record(self, given_up: Gap | None = None) -> RunRecord:
         """What there is to remember of this run; `given_up` is what its plan left out."""
+        if self.differing:
+            self.warn(
+                f"{len(self.differing)} documents share the identity of another and differ in "
+                f"content, such as {self.differing[0]}"
+            )
         refused = Gap(self.rule.rule_id, self.window, self.hole) if self.hole else None
         return RunRecord(
             uuid=self.execution.uuid,
@@ -129,6 +135,7 @@ class Run:
             matches=self.matches,
             alerts_created=self.created,
             alerts_existing=self.existing,
+            differing=len(self.differing),
             warnings=tuple(self.warnings),
             error=self.error or self.incomplete,
             gap=refused or given_up,
@@ -242,9 +249,7 @@ def _build(run: Run) -> dict[str, Alert]:
         built.setdefault(alert.id, alert)
         if first is not match and not alerts.same_content(first, match):
             copy = match.documents[0]
-            run.warn(
-                f"documents share an identity but differ in content, such as {copy.index}/{copy.id}"
-            )
+            run.differing.append(f"{copy.index}/{copy.id}")
     if matches:
         run.reached = matches[-1].time
     return built

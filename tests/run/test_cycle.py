@@ -44,7 +44,9 @@ def test_copies_that_differ_in_content_are_said() -> None:
     event = shell_event(ago(minutes=2))
     other = event | {"host": {"name": "elsewhere"}}
     report = run(MemoryStore([Stored(INDEX, "a", event), Stored(INDEX, "b", other)]))
-    assert "differ in content" in report.runs[0].warnings[0]
+    (record,) = report.runs
+    assert record.differing == 1
+    assert "1 documents share the identity of another and differ" in record.warnings[0]
 
 
 def test_fifty_requests_in_one_zeek_connection_are_fifty_alerts() -> None:
