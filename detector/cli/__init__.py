@@ -20,6 +20,7 @@ COMMANDS = {
     "once": "once",
     "run": "run",
     "backfill": "backfill",
+    "status": "status",
     "gaps": "gaps",
     "check": "check",
     "compile": "compiling",

@@ -138,6 +138,23 @@ def test_downtime_beyond_the_limit_is_a_gap_that_can_be_filled(
     assert detector_json("gaps", "list")["gaps"] == []
 
 
+def test_status_tells_fine_rules_from_late_and_failing_ones(es: Elasticsearch) -> None:
+    detector("setup")
+    assert {rule["health"] for rule in detector_json("status")["rules"]} == {"never ran"}
+    fill(es)
+    detector("once")
+    es.indices.refresh(index="detector-runs-*", expand_wildcards="all")
+    told = detector_json("status")["rules"]
+    assert {rule["health"] for rule in told} == {"fine"}
+    assert all(rule["last_run"]["matches"] for rule in told)
+    es.update(
+        index="detector-state-default", id=SHELL, doc={"end": "2026-03-01T00:00:00Z"}, refresh=True
+    )
+    told = detector_json("status", code=1)["rules"]
+    assert [rule["rule_id"] for rule in told if rule["health"] == "late"] == [SHELL]
+    assert "late" in detector("status", code=1)
+
+
 def test_check_says_what_the_cluster_lacks() -> None:
     problems = json.loads(detector("check", "--json", code=1))["problems"]
     said = " ".join(problem["message"] for problem in problems)

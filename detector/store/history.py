@@ -1,0 +1,34 @@
+"""Run records in, the latest of each rule out: for `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from detector.store.elastic import ElasticStore
+
+MANY = 10_000
+HIDDEN = "all"  # a pattern alone does not find hidden indices
+
+
+def latest(store: ElasticStore, rule_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The newest record of a live run of each rule, as it was stored; a rule without is absent.
+
+    Raises `StoreError`.
+    """
+    newest = {"top_hits": {"size": 1, "sort": [{"started": "desc"}]}}
+    response = store.call(
+        lambda: store.client.search(
+            index=store.names.all_runs,
+            size=0,
+            query={"term": {"kind": "live"}},
+            aggs={"rules": {"terms": {"field": "rule_id", "size": MANY}, "aggs": {"run": newest}}},
+            expand_wildcards=HIDDEN,
+        )
+    )
+    buckets = response.get("aggregations", {}).get("rules", {}).get("buckets", ())
+    return {
+        bucket["key"]: bucket["run"]["hits"]["hits"][0]["_source"]
+        for bucket in buckets
+        if bucket["key"] in rule_ids
+    }
