@@ -45,15 +45,13 @@ def backfill(
     configured = wiring.read_settings(common)
     window = _window(start, end, wiring.now())
     chosen = wiring.usable_rules(common, configured, rule or (), quiet=common.json)
-    with wiring.store(common, configured) as store, waiting.bar("searching") as bar:
+    with (
+        wiring.store(common, configured, patience=wiring.LONG) as store,
+        waiting.bar("searching") as bar,
+    ):
+        terms, clock = wiring.terms(configured), wiring.clock(store)
         report = run_backfill.run(
-            store,
-            chosen,
-            window,
-            wiring.terms(configured),
-            clock=wiring.clock(store),
-            dry=dry_run,
-            progress=bar,
+            store, chosen, window, terms, clock=clock, dry=dry_run, progress=bar
         )
     _show(report, common, dry=dry_run)
     if report.failed:

@@ -37,7 +37,7 @@ def run(
     configured = wiring.read_settings(common)
     chosen = wiring.usable_rules(common, configured)
     log = Logger(configured.log, json=common.json)
-    with wiring.store(common, configured) as store:
+    with wiring.store(common, configured, patience=wiring.LONG) as store:
         store.checkpoints([rule.rule_id for rule in chosen])  # says what is missing before it waits
         clock = wiring.clock(store)
         daemon = Daemon(store, chosen, wiring.terms(configured), log, clock=clock)

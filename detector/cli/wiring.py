@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from detector.settings import Settings
     from detector.store.elastic import ElasticStore
 
+SHORT, LONG = 5.0, 30.0
+"""Seconds for which a person waits for a cluster that is away, and a daemon or a backfill does."""
+
 NO_URL = "no Elasticsearch is named"
 HOW_TO_NAME_ONE = (
     "give --url URL, set DETECTOR_ELASTICSEARCH_URL, or write `elasticsearch.url` into the "
@@ -93,8 +96,12 @@ def terms(configured: Settings) -> Terms:
 
 
 @contextmanager
-def store(common: Common, configured: Settings) -> Iterator[ElasticStore]:
+def store(
+    common: Common, configured: Settings, *, patience: float = SHORT
+) -> Iterator[ElasticStore]:
     """The Elasticsearch that is named, started first where it is `embedded`.
+
+    A request that fails for now is asked again for `patience` seconds.
 
     Raises `SettingsError` where none is: a daemon whose configuration is lost must not watch an
     empty Elasticsearch and look healthy.
@@ -103,10 +110,10 @@ def store(common: Common, configured: Settings) -> Iterator[ElasticStore]:
     if url is None:
         raise SettingsError(NO_URL, hint=HOW_TO_NAME_ONE)
     if url != "embedded":
-        yield connect(url, configured)
+        yield connect(url, configured, patience=patience)
         return
     with waiting.embedded() as node:
-        yield connect(node.url, configured, embedded=True)
+        yield connect(node.url, configured, embedded=True, patience=patience)
 
 
 def clock(store: ElasticStore) -> Callable[[], datetime]:
@@ -119,7 +126,9 @@ def clock(store: ElasticStore) -> Callable[[], datetime]:
     return store.clock.now
 
 
-def connect(url: str, configured: Settings, *, embedded: bool = False) -> ElasticStore:
+def connect(
+    url: str, configured: Settings, *, embedded: bool = False, patience: float = SHORT
+) -> ElasticStore:
     """A store at `url`; the embedded node has no users and no certificates."""
     from detector.store import elastic  # noqa: PLC0415 - the client takes a fifth of a second
 
@@ -129,6 +138,7 @@ def connect(url: str, configured: Settings, *, embedded: bool = False) -> Elasti
         page_size=configured.page_size,
         searches_per_request=configured.searches_per_request,
         exclude_tiers=configured.exclude_tiers,
+        patience=elastic.Patience(budget=patience),
     )
 
 

@@ -75,10 +75,10 @@ def test_each_rule_runs_at_its_own_interval() -> None:
 
 
 def test_a_slow_cycle_delays_the_next_and_nothing_piles_up() -> None:
-    store, kept = Slow(1.5), Kept()
+    store, kept = Slow(1.2), Kept()
     daemon = Daemon(store, [make_rule(**every(1, "r"))], TERMS, kept)
     thread = started(daemon)
-    time.sleep(5)
+    time.sleep(3)
     daemon.stop()
     thread.join(10)
     assert not thread.is_alive()
