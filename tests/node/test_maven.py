@@ -27,9 +27,9 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_maven_central_is_asked_when_nothing_is_configured(house: Path) -> None:
-    assert maven.configured() == maven.Repository(maven.PUBLIC)
+    assert maven.configured() == maven.Repository(maven.central())
     house.write_text("<not xml")
-    assert maven.configured() == maven.Repository(maven.PUBLIC)
+    assert maven.configured() == maven.Repository(maven.central())
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_mirror_in_the_users_settings_is_taken_when_it_covers_central(
     monkeypatch.setenv("PASS", "secret")
     house.write_text(SETTINGS.format(pattern=pattern))
     found = maven.configured()
-    assert found.url == ("https://mirror.example/m" if taken else maven.PUBLIC)
+    assert found.url == ("https://mirror.example/m" if taken else maven.central())
     assert found.authorization == ("Basic YW5uOnNlY3JldA==" if taken else None)
 
 
