@@ -22,7 +22,13 @@ def demo(folder: Path, *options: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=listen,  # noqa: PLW1509 - the tests start no threads before
     )
+
+
+def listen() -> None:
+    """Hear Ctrl-C, also where whoever runs the tests has put them into the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def left_running(folder: Path) -> list[str]:
