@@ -87,9 +87,10 @@ def show_(
     config: options.Config = None,
     rules: options.Rules = None,
     url: options.Url = None,
+    json: options.Json = False,
 ) -> None:
     """Show one alert whole, as JSON."""
-    common = options.common(ctx, config, rules, url)
+    common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
     with wiring.store(common, configured) as store:
         found = reading.one(store, id_)

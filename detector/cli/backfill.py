@@ -49,7 +49,7 @@ def backfill(
         wiring.store(common, configured, patience=wiring.LONG) as store,
         waiting.bar("searching") as bar,
     ):
-        terms, clock = wiring.terms(configured), wiring.clock(store)
+        terms, clock = wiring.terms(configured), wiring.clock(store, chosen)
         report = run_backfill.run(
             store, chosen, window, terms, clock=clock, dry=dry_run, progress=bar
         )

@@ -73,11 +73,11 @@ def fill(
     known = {rule.rule_id: rule for rule in wiring.usable_rules(common, configured, quiet=True)}
     done: list[RunRecord] = []
     with wiring.store(common, configured) as store, waiting.bar("filling gaps") as bar:
+        terms, clock = wiring.terms(configured), wiring.clock(store, list(known.values()))
         found = recorded.unfilled(store)
         for number, gap in enumerate(found):
             bar.advance(number / len(found), reports.iso(gap.window.start))
             if gap.rule_id in known:
-                terms, clock = wiring.terms(configured), wiring.clock(store)
                 report = backfill.run(store, [known[gap.rule_id]], gap.window, terms, clock=clock)
                 done += report.runs
     _show(found, done, known, common)

@@ -13,7 +13,10 @@ from detector.node import embedded
 
 def node(
     port: Annotated[
-        int | None, typer.Option("--port", help="The port to listen on (default: a free one).")
+        int | None,
+        typer.Option(
+            "--port", min=1, max=65_535, help="The port to listen on (default: a free one)."
+        ),
     ] = None,
     data: Annotated[
         Path, typer.Option("--data", metavar="FOLDER", help="Where its data lie, and stay.")

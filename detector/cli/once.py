@@ -35,8 +35,9 @@ def once(
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
     chosen = wiring.usable_rules(common, configured, rule or (), quiet=common.json)
+    times.parse(now, wiring.now(), "--now")  # before a cluster is asked for its time
     with wiring.store(common, configured) as store, waiting.bar("running rules") as bar:
-        clock = wiring.clock(store)
+        clock = wiring.clock(store, chosen)
         at = times.parse(now, clock(), "--now")
         report = cycle.run(store, chosen, at, wiring.terms(configured), clock=clock, progress=bar)
     if common.json:

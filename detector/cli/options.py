@@ -18,6 +18,22 @@ from detector.errors import DetectorError, Forbidden, NodeError, NotSetUp, Setti
 
 P = ParamSpec("P")
 
+
+def web_url(value: str | None) -> str | None:
+    """An option's address, as the settings take it; raises `BadParameter`, which never shows it."""
+    from detector import settings  # noqa: PLC0415 - the validation takes a fifth of a second
+
+    try:
+        return value if value is None else settings.web_url(value)
+    except DetectorError as error:
+        raise typer.BadParameter(f"{error.message}; {error.hint}") from None
+
+
+def cluster_url(value: str | None) -> str | None:
+    """As `web_url`; `embedded` is one too."""
+    return value if value == "embedded" else web_url(value)
+
+
 Config: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -40,6 +56,7 @@ Url: TypeAlias = Annotated[
         "--url",
         metavar="URL",
         help="The Elasticsearch to use, or `embedded` for one that is started here.",
+        callback=cluster_url,
     ),
 ]
 Json: TypeAlias = Annotated[
@@ -88,6 +105,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader, such as `head`, has seen enough
             os._exit(0)
+        except OSError as error:
+            show.error(unusable(error))
+            raise typer.Exit(2) from None
         except typer.Exit:
             raise
         except Exception as error:  # noqa: BLE001 - a person is at the other end
@@ -97,6 +117,12 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(1) from None
 
     return run
+
+
+def unusable(error: OSError) -> DetectorError:
+    """A file or folder that a person named and the system refuses."""
+    about = f"cannot use {error.filename}: " if error.filename else ""
+    return DetectorError(f"{about}{(error.strerror or str(error)).lower()}")
 
 
 def app(command: Callable[..., Any]) -> typer.Typer:

@@ -38,8 +38,7 @@ def run(
     chosen = wiring.usable_rules(common, configured)
     log = Logger(configured.log, json=common.json)
     with wiring.store(common, configured, patience=wiring.LONG) as store:
-        store.checkpoints([rule.rule_id for rule in chosen])  # says what is missing before it waits
-        clock = wiring.clock(store)
+        clock = wiring.clock(store, chosen)
         daemon = Daemon(store, chosen, wiring.terms(configured), log, clock=clock)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop())

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 import uuid
 from base64 import b64encode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +23,12 @@ def setup(
     ctx: typer.Context,
     kibana_url: Annotated[
         str | None,
-        typer.Option("--kibana-url", metavar="URL", help="Import data view and dashboard there."),
+        typer.Option(
+            "--kibana-url",
+            metavar="URL",
+            help="Import data view and dashboard there.",
+            callback=options.web_url,
+        ),
     ] = None,
     kibana_file: Annotated[
         Path, typer.Option("--kibana-file", metavar="FILE", help="Where they are written.")
@@ -53,6 +59,10 @@ def setup(
         target = kibana_url or str(configured.kibana.url)
         _import(target, objects, configured)
         rows.append(("imported", "Kibana", target, ""))
+    _show(rows, common)
+
+
+def _show(rows: Sequence[tuple[str, str, str, str]], common: options.Common) -> None:
     if common.json:
         keys = ("done", "piece", "name", "replaced")
         show.document({"installed": [dict(zip(keys, row, strict=True)) for row in rows]})

@@ -39,11 +39,25 @@ WIDE = 10_000
 """Columns off a terminal, so that nothing wraps or is cut there."""
 
 
+class Screen(Console):
+    """Leaves it to the command to end when the reader has seen enough."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(file: IO[str]) -> Console:
-    """A console as wide as the terminal; off one, plain text of any width."""
+    """A console as wide as the terminal; off one, plain text of any width, whatever is forced."""
     if file.isatty():
-        return Console(file=file, highlight=False)
-    return Console(file=file, highlight=False, width=WIDE, color_system=None, soft_wrap=True)
+        return Screen(file=file, highlight=False)
+    return Screen(
+        file=file,
+        highlight=False,
+        width=WIDE,
+        color_system=None,
+        soft_wrap=True,
+        force_terminal=False,
+    )
 
 
 def out() -> Console:

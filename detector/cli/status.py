@@ -46,7 +46,7 @@ def status(
     configured = wiring.read_settings(common)
     chosen = cycle.runnable(wiring.usable_rules(common, configured, quiet=True))
     with wiring.store(common, configured) as store:
-        now = wiring.clock(store)()
+        now = wiring.clock(store, chosen)()
         ids = [rule.rule_id for rule in chosen]
         checkpoints = store.checkpoints(ids)
         open_gaps = gaps.unfilled(store)

@@ -116,8 +116,13 @@ def store(
         yield connect(node.url, configured, embedded=True, patience=patience)
 
 
-def clock(store: ElasticStore) -> Callable[[], datetime]:
-    """The cluster's clock, by which windows end; a large difference to the own one is said."""
+def clock(store: ElasticStore, rules: Sequence[Rule]) -> Callable[[], datetime]:
+    """The cluster's clock, by which windows end; a large difference to the own one is said.
+
+    Reads the checkpoints first: a cluster that is away or not set up is an error, while a clock
+    that is not told is none.
+    """
+    store.checkpoints([rule.rule_id for rule in rules])
     skew = store.clock.skew()
     if abs(skew) > NOTEWORTHY:
         way = "ahead of" if skew > timedelta(0) else "behind"

@@ -36,7 +36,11 @@ DEFAULT_IDENTITY = (
 _URL_FORM = "as in https://localhost:9200"
 
 
-def _url(text: str) -> str:
+def web_url(text: str) -> str:
+    """An http or https address without its last slashes.
+
+    Raises `DetectorError`, whose message never shows the text: a password may stand in it.
+    """
     try:
         parts = urlsplit(text)
         host = parts.hostname if parts.port != 0 else None
@@ -45,13 +49,13 @@ def _url(text: str) -> str:
     if parts.username is not None or parts.password is not None:
         hint = "DETECTOR_ELASTICSEARCH_USERNAME and DETECTOR_ELASTICSEARCH_PASSWORD carry them"
         raise DetectorError("a URL must not carry a user name or password", hint=hint)
-    if parts.scheme not in {"http", "https"} or not host:
+    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
         raise DetectorError("not an http or https URL", hint=_URL_FORM)
     return text.rstrip("/")
 
 
 def _cluster(text: str) -> str:
-    return text if text == "embedded" else _url(text)
+    return text if text == "embedded" else web_url(text)
 
 
 def _space(text: str) -> str:
@@ -96,7 +100,7 @@ def _duration(value: Any) -> timedelta:
     return length
 
 
-Url: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_url, value))]
+Url: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(web_url, value))]
 Cluster: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_cluster, value))]
 Space: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_space, value))]
 Duration: TypeAlias = Annotated[timedelta, BeforeValidator(lambda value: checked(_duration, value))]

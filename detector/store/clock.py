@@ -46,7 +46,8 @@ class ClusterClock:
 
     def skew(self) -> timedelta:
         """How far the machine's own clock is ahead of the cluster's."""
-        return self._own() - self.now()
+        now = self.now()  # may wait for an answer, so it is asked before the own clock is read
+        return self._own() - now
 
     def _measure(self) -> None:
         before = self._steady()

@@ -104,7 +104,7 @@ def connect(url: str, **options: Any) -> Elasticsearch:
     """
     serializer, lines = Json(), Ndjson()
     return Elasticsearch(
-        url,
+        _with_port(url),
         serializers={
             "application/json": serializer,
             "application/vnd.elasticsearch+json": serializer,
@@ -115,6 +115,15 @@ def connect(url: str, **options: Any) -> Elasticsearch:
         retry_on_status=(),
         **options,
     )
+
+
+def _with_port(url: str) -> str:
+    """`url` with its scheme's port where it names none, as the client wants it."""
+    parts = urlsplit(url)
+    if parts.port:
+        return url
+    port = 443 if parts.scheme == "https" else 80
+    return parts._replace(netloc=f"{parts.netloc.rstrip(':')}:{port}").geturl()
 
 
 class ElasticStore:
