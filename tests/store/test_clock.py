@@ -55,6 +55,17 @@ def test_before_the_first_measurement_the_own_clock_stands_in() -> None:
     assert clock.skew() == timedelta(0)
 
 
+def test_a_slow_answer_is_no_difference_of_clocks() -> None:
+    own = [NOW + timedelta(seconds=30), NOW]  # read after the answer, and before it
+
+    def ask() -> object:
+        own.pop()
+        raise Unavailable("down, after half a minute of trying")
+
+    clock = ClusterClock(ask, own=lambda: own[-1], steady=Steady())  # type: ignore[arg-type]
+    assert clock.skew() == timedelta(0)
+
+
 @pytest.mark.node
 def test_a_real_cluster_tells_its_time(es: Elasticsearch) -> None:
     assert abs(ElasticStore(es, "default").clock.skew()) < timedelta(seconds=2)
