@@ -101,12 +101,11 @@ def show_(
 
 
 def _follow(store: ElasticStore, wanted: Wanted, common: options.Common) -> None:
-    position: Sequence[Any] | None = None
+    follower = reading.Follower(store, wanted)
     while True:
-        found, position = reading.after(store, wanted, position)
-        if found:
+        if found := follower.fresh():
             _print(found, common)
-        time.sleep(POLL if not found else 0)
+        time.sleep(POLL)
 
 
 def _print(found: Sequence[dict[str, Any]], common: options.Common) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from detector.store.elastic import ElasticStore
@@ -21,6 +21,11 @@ SHOWN = [
     "user.name",
     "process.name",
 ]
+TIME, UUID = "@timestamp", "kibana.alert.uuid"
+PAGE = 1_000
+OVERLAP = timedelta(minutes=10)
+"""Longer than a run takes; what a backfill writes after it has run that long is not shown."""
+
 NOT_SHOWN = ["kibana.alert.rule.parameters", "kibana.alert.rule.note", "kibana.alert.rule.threat"]
 
 
@@ -53,12 +58,41 @@ def newest(store: ElasticStore, wanted: Wanted, limit: int) -> list[Json]:
     return [hit["_source"] for hit in _search(store, wanted, limit, "desc")]
 
 
-def after(
-    store: ElasticStore, wanted: Wanted, position: Sequence[Any] | None, limit: int = 1_000
-) -> tuple[list[Json], Sequence[Any] | None]:
-    """Alerts behind `position`, oldest first, and the position of the last of them."""
-    hits = _search(store, wanted, limit, "asc", position)
-    return [hit["_source"] for hit in hits], hits[-1]["sort"] if hits else position
+class Follower:
+    """Gives every alert once, as it comes.
+
+    All alerts of a run bear the run's time, and become visible by and by: those of the last
+    `OVERLAP` are asked for again, and what has been given is remembered by id.
+    """
+
+    def __init__(self, store: ElasticStore, wanted: Wanted) -> None:
+        self._store = store
+        self._wanted = wanted
+        self._given: dict[str, datetime] = {}
+
+    def fresh(self) -> list[Json]:
+        """Alerts not given before, oldest first."""
+        found = [alert for alert in self._recent() if alert[UUID] not in self._given]
+        self._given |= {alert[UUID]: datetime.fromisoformat(alert[TIME]) for alert in found}
+        self._forget()
+        return found
+
+    def _recent(self) -> Iterator[Json]:
+        hits = _search(self._store, self._wanted, PAGE, "asc")
+        while hits:
+            yield from (hit["_source"] for hit in hits)
+            if len(hits) < PAGE:
+                return
+            hits = _search(self._store, self._wanted, PAGE, "asc", hits[-1]["sort"])
+
+    def _forget(self) -> None:
+        """What is older than the overlap is neither asked for nor remembered."""
+        if not self._given:
+            return
+        since = max(self._given.values()) - OVERLAP
+        if self._wanted.since is None or since > self._wanted.since:
+            self._wanted = replace(self._wanted, since=since)
+            self._given = {uuid: time for uuid, time in self._given.items() if time >= since}
 
 
 def one(store: ElasticStore, id_: str) -> Json | None:

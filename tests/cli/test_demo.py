@@ -15,6 +15,19 @@ import pytest
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 
 
+REPORT = {
+    "now",
+    "rules",
+    "alerts_created",
+    "alerts_existing",
+    "duration_ms",
+    "runs",
+    "url",
+    "alerts_index",
+}
+ALERT = ["time", "severity", "rule", "host", "container", "reason"]
+
+
 def demo(folder: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "detector", "demo", "--events", "300", *options],
@@ -49,7 +62,21 @@ def test_the_demo_shows_the_intrusion_twice_over_and_stops_its_node(tmp_path: Pa
         report = json.loads(out)
         assert report["rules"] == 6
         assert report["alerts_created"] == 7
-        assert {"url", "alerts_index"} <= set(report)
+        assert set(report) == REPORT
+        assert report["alerts_index"] == "alerts-detector-demo"
+    assert left_running(tmp_path) == []
+
+
+def test_the_demo_off_a_terminal_is_plain_text_that_names_every_step(tmp_path: Path) -> None:
+    picture = tmp_path / "demo.svg"
+    out, err = demo(tmp_path, "--svg", str(picture)).communicate(timeout=120)
+    assert "\x1b" not in out + err
+    assert out.splitlines()[0].split() == ALERT
+    assert out.count(" high ") >= 1
+    assert len(out.rstrip().splitlines()) == 8
+    assert "7 alerts created" in err
+    assert "What next" in err
+    assert picture.read_text().startswith("<svg")
     assert left_running(tmp_path) == []
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,7 @@ from detector.cli import examples
 from detector.store import scratch
 from detector.store.elastic import ElasticStore
 from detector.store.memory import Stored
+from tests.builders import iso, shell_event, stored
 
 pytestmark = pytest.mark.node
 
@@ -92,6 +98,7 @@ def test_the_examples_of_all_rules_alert_once_each_and_nothing_else(es: Elastics
 def test_a_second_setup_changes_nothing(es: Elasticsearch) -> None:
     first = detector_json("setup")["installed"]
     assert {one["done"] for one in first} == {"created"}
+    assert all(set(one) == {"done", "piece", "name", "replaced"} for one in first)
     before = es.indices.get_index_template().body, es.indices.get(index="detector-*").body
     second = detector_json("setup")["installed"]
     assert {one["done"] for one in second} == {"unchanged"}
@@ -99,8 +106,15 @@ def test_a_second_setup_changes_nothing(es: Elasticsearch) -> None:
     assert Path("kibana.ndjson").read_text().count("\n") >= 2
 
 
-def test_without_setup_nothing_runs_and_the_way_out_is_named(es: Elasticsearch) -> None:
-    result = CliRunner().invoke(cli.app, ["once", "--rules", str(RULES)])
+@pytest.mark.parametrize(
+    "arguments",
+    [("once",), ("run",), ("status",), ("backfill", "--from", "now-1h"), ("gaps", "fill")],
+    ids=" ".join,
+)
+def test_without_setup_nothing_runs_and_the_way_out_is_named(
+    es: Elasticsearch, arguments: tuple[str, ...]
+) -> None:
+    result = CliRunner().invoke(cli.app, [*arguments, "--rules", str(RULES)])
     assert result.exit_code == 2
     assert "detector setup" in result.output
     assert not es.indices.exists(index="alerts-detector-default*", allow_no_indices=False)
@@ -111,7 +125,11 @@ def test_a_backfill_counts_first_and_writes_once(es: Elasticsearch) -> None:
     _, expected = fill(es)
     total = sum(expected.values())
     assert detector_json("backfill", "--from", "now-1h", "--dry-run")["alerts_created"] == total
-    assert detector_json("backfill", "--from", "now-1h")["alerts_created"] == total
+    assert not es.indices.exists(index="alerts-detector-default*", allow_no_indices=False)
+    written = detector_json("backfill", "--from", "now-1h")
+    assert set(written) == REPORT | {"dry_run"}
+    assert all(set(run) == RUN for run in written["runs"])
+    assert written["alerts_created"] == total
     again = detector_json("backfill", "--from", "now-1h")
     assert (again["alerts_created"], again["alerts_existing"]) == (0, total)
 
@@ -155,7 +173,8 @@ def test_status_tells_fine_rules_from_late_and_failing_ones(es: Elasticsearch) -
     assert "late" in detector("status", code=1)
 
 
-def test_check_says_what_the_cluster_lacks() -> None:
+def test_check_says_what_the_cluster_lacks(es: Elasticsearch) -> None:
+    assert es.ping()
     problems = json.loads(detector("check", "--json", code=1))["problems"]
     said = " ".join(problem["message"] for problem in problems)
     assert "detector-state-default is missing" in said
@@ -179,6 +198,70 @@ def test_alerts_are_listed_and_shown(es: Elasticsearch) -> None:
     assert len(listed) >= 24
     high = detector("alerts", "list", "--severity", "high", "--limit", "5")
     assert high.count("created high alert") == 5
-    whole = json.loads(detector("alerts", "show", listed[0]["kibana.alert.uuid"]))
+    whole = json.loads(detector("alerts", "show", listed[0]["kibana.alert.uuid"], "--json"))
     assert whole["kibana.alert.rule.parameters"]["query"]
     detector("alerts", "show", "0" * 64, code=1)
+
+
+def test_what_an_event_says_never_drives_the_terminal(es: Elasticsearch) -> None:
+    detector("setup")
+    store = ElasticStore(es, "default")
+    scratch.template(store, "events", ["logs-cloud_defend*"])
+    event = shell_event(datetime.now(UTC) - timedelta(seconds=30))
+    event["host"]["name"] = "[bold red]node\x1b]0;owned\a\x9b31m\u202e"
+    event["process"]["name"] = "bash\r\n[/]\x1b[2J"
+    scratch.fill(store, stored([event]))
+    for arguments in (("once",), ("alerts", "list"), ("status",)):
+        result = CliRunner().invoke(cli.app, [*arguments, "--rules", str(RULES)])
+        assert result.exit_code == 0, result.output
+        assert not {"\x1b", "\a", "\r", "\x9b", "\u202e"} & set(result.output)
+    assert "[bold red]node" in detector("alerts", "list")
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that is killed after half a minute, so that what waits for its lines ends."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "detector", *arguments]
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        watchdog = threading.Timer(30, process.kill)
+        watchdog.start()
+        try:
+            yield process
+        finally:
+            watchdog.cancel()
+            process.kill()
+
+
+def test_following_shows_every_alert_once_even_those_that_come_late(
+    es: Elasticsearch, node_url: str
+) -> None:
+    detector("setup")
+    time = iso(datetime.now(UTC))
+    with started("alerts", "list", "--follow", "--json", "--url", node_url) as process:
+        assert process.stdout is not None
+        for letter in "mza":  # the last one sorts before what has been shown, at the same time
+            es.index(
+                index="alerts-detector-default-2026.03",
+                document={"@timestamp": time, "kibana.alert.uuid": letter * 64},
+                refresh=True,
+            )
+            shown = json.loads(process.stdout.readline())
+            assert shown["kibana.alert.uuid"] == letter * 64
+        process.terminate()
+        assert process.stdout.read() == ""
+
+
+def test_the_daemon_ends_at_sigterm_with_its_work_done(es: Elasticsearch, node_url: str) -> None:
+    detector("setup")
+    _, expected = fill(es)
+    with started("run", "--rules", str(RULES), "--url", node_url) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            told = json.loads(line)
+            assert {"@timestamp", "log.level", "message", "ecs.version"} <= set(told)
+            if "alerts_created" in told["detector"]:
+                break
+        assert told["detector"]["alerts_created"] == sum(expected.values())
+        process.terminate()
+        assert process.wait(10) == 0
