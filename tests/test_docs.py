@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 from typer.main import get_command
 
-from detector import cli
+from detector import cli, settings
 from detector.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -42,10 +42,12 @@ def keys(model: type[BaseModel], above: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_and_option_is_documented(name: str) -> None:
-    assert f"\n## {name}\n" in COMMANDS
     module = importlib.import_module(f"detector.cli.{cli.COMMANDS[name]}")
+    common, *sections = COMMANDS.split("\n## ")
+    (section,) = (text for text in sections if text.startswith(f"{name}\n"))
+    assert f"    detector {name}" in section, "an example"
     for option in options(get_command(module.app)):
-        assert f"`{option}" in COMMANDS, f"{name} {option}"
+        assert f"`{option}" in common + section, option
 
 
 @pytest.mark.parametrize("key", list(keys(Settings)))
@@ -54,6 +56,18 @@ def test_every_setting_is_documented(key: str) -> None:
     assert f"| `{key}` |" in SETTINGS
     assert f"`{variable}`" in SETTINGS
     assert re.search(rf"^ *{key.rpartition('.')[2]}:|{variable}", CONFIG, re.MULTILINE), key
+
+
+def test_the_configuration_is_the_defaults_and_the_table_names_them() -> None:
+    assert settings.load(ROOT / "config" / "detector.yaml", {}) == Settings()
+    rows = re.findall(
+        r"^\| `([a-z_.]+)` \| \w+ \| .+ \| `(DETECTOR_\w+)` \| .+ \|$", SETTINGS, re.MULTILINE
+    )
+    assert [key for key, _ in rows] == list(keys(Settings))
+
+
+def test_only_commands_that_exist_are_documented() -> None:
+    assert re.findall(r"^## (\w+)$", COMMANDS, re.MULTILINE) == list(cli.COMMANDS)
 
 
 def test_the_readme_names_only_commands_that_exist() -> None:
