@@ -171,14 +171,13 @@ def test_a_cluster_that_is_down_is_said_soon_and_once() -> None:
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     for command in ("test", "compile"):
-        process = started(command, "--rules", RULES)
-        assert process.stdout is not None
-        process.stdout.close()
-        assert process.stderr is not None
-        err = process.stderr.read()
-        assert process.wait(30) == 0
+        with started(command, "--rules", RULES) as process:
+            assert process.stdout is not None
+            process.stdout.close()
+            assert process.stderr is not None
+            err = process.stderr.read()
+        assert process.returncode == 0
         assert "Error" not in err
-        process.stderr.close()
 
 
 def test_the_rule_of_the_shell_compiles_to_its_bool_query() -> None:
