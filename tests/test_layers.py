@@ -13,6 +13,7 @@ ALLOWED = {
     "__init__": set(),
     "errors": set(),
     "model": {"errors", "language.tree"},
+    "windows": {"model"},
     "language": {"errors"},
     "packaged": set(),
     "text": {"errors"},
@@ -20,13 +21,13 @@ ALLOWED = {
     "settings": {"errors", "model", "packaged", "text"},
     "detect": {"errors", "model", "language"},
     "alerts": {"errors", "model", "language"},
-    "store": {"errors", "model", "language"},
+    "store": {"errors", "model", "language", "windows"},
     "node": {"errors"},
-    "run": {"errors", "model", "detect", "alerts", "store.base"},
+    "run": {"errors", "model", "windows", "detect", "alerts", "store.base"},
 }
 ONLY_IN = {
-    "elasticsearch": {"store.elastic"},
-    "elastic_transport": {"store.elastic"},
+    "elasticsearch": {"store.connection"},
+    "elastic_transport": {"store.connection"},
     "duckdb": {"store.duck"},
     "apscheduler": {"run.daemon"},
     "lark": {"language"},
@@ -36,7 +37,16 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli"},
 }
-PURE = ("model", "language", "detect", "alerts", "run.schedule", "store.msearch", "store.indices")
+PURE = (
+    "model",
+    "windows",
+    "language",
+    "detect",
+    "alerts",
+    "run.schedule",
+    "store.msearch",
+    "store.indices",
+)
 EFFECTS = {"time", "random", "logging", "socket", "threading", "subprocess", "requests", "http"}
 
 

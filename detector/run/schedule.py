@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from detector.model import Checkpoint, Rule, Window
+from detector.windows import merged, without
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,8 +28,8 @@ class CatchUp:
 class Plan:
     """What one turn of a rule runs: the live window, then what waits, oldest first.
 
-    `opened` is what lies between the last recorded end and the live window; it waits from the
-    moment the live window is recorded. `gap` is too old to be caught up with.
+    `opened` is what lies between what is covered and the live window; it waits from the moment the
+    live window is recorded. `gap` is too old to be caught up with.
     """
 
     live: Window
@@ -39,13 +40,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A window that has been run; what of it is `remaining`, what its plan opened or gave up."""
+    """A window that has been run; what of it is `remaining`, what its plan opened.
+
+    `given_up` no longer waits: it is recorded as gaps. Nothing before `floor` is looked back at.
+    """
 
     window: Window
     live: bool
     remaining: Window | None = None
     opened: Window | None = None
-    gap: Window | None = None
+    given_up: tuple[Window, ...] = ()
+    floor: datetime | None = None
 
 
 def on_grid(time: datetime, interval: timedelta) -> datetime:
@@ -65,20 +70,24 @@ def due(
 
     The next window starts at that end less the look-back overlap (what `from` reaches beyond the
     interval), so that an event which became searchable late is still seen. A delay of less than an
-    interval stretches the live window; a longer one waits until the live window has run.
+    interval stretches the live window; a longer one waits until the live window has run. So does a
+    look-back into what is waiting already: it is read there, once.
     """
     catch_up = catch_up or CatchUp()
     live = live_window(rule, now)
     if checkpoint is None:
         return Plan(live)
-    resume = checkpoint.end - _overlap(rule)
-    opened = None
-    if resume < live.start - rule.interval:
-        opened = Window(resume, live.start)
-    elif resume < live.start:
-        live = Window(resume, live.end)
+    resume = checkpoint.end - overlap(rule)
+    late = resume < live.start - rule.interval
+    oldest = min(resume, live.start)
+    if checkpoint.floor is not None:
+        oldest = min(max(oldest, checkpoint.floor), live.end)
+    busy = [window.end for window in checkpoint.waiting if oldest < window.end <= live.end]
+    start = max([live.start if late else oldest, oldest, *busy])
+    opened = Window(oldest, start) if oldest < start else None
+    live = Window(start, live.end)
     horizon = _whole_ms(now - catch_up.limit)
-    waiting = _merged((*checkpoint.waiting, *([opened] if opened else [])))
+    waiting = merged((*checkpoint.waiting, *([opened] if opened else [])))
     reachable = [Window(max(w.start, horizon), w.end) for w in waiting if w.end > horizon]
     return Plan(
         live=live,
@@ -90,7 +99,7 @@ def due(
 
 def first(rule: Rule, now: datetime) -> Checkpoint:
     """Where a rule that never ran begins: should its first run fail, the next one starts there."""
-    return Checkpoint(rule.rule_id, live_window(rule, now).start + _overlap(rule))
+    return Checkpoint(rule.rule_id, live_window(rule, now).start + overlap(rule))
 
 
 def believed(checkpoint: Checkpoint, now: datetime) -> Checkpoint:
@@ -114,20 +123,19 @@ def advance(checkpoint: Checkpoint | None, rule_id: str, outcome: Outcome) -> Ch
     if outcome.live and outcome.opened:
         waiting.append(outcome.opened)
     done_end = outcome.remaining.start if outcome.remaining else outcome.window.end
-    waiting = _without(waiting, Window(outcome.window.start, done_end))
-    if outcome.gap:
-        waiting = _without(waiting, outcome.gap)
+    waiting = list(without(waiting, [Window(outcome.window.start, done_end)]))
     if outcome.remaining:
         waiting.append(outcome.remaining)
     return Checkpoint(
         rule_id=rule_id,
         end=max(old.end, outcome.window.end) if outcome.live else old.end,
-        waiting=_merged(waiting),
+        waiting=merged(without(waiting, outcome.given_up)),
+        floor=max((at for at in (old.floor, outcome.floor) if at), default=None),
         version=old.version,
     )
 
 
-def _overlap(rule: Rule) -> timedelta:
+def overlap(rule: Rule) -> timedelta:
     """How far `from` reaches beyond the interval: what a late event has to become searchable."""
     return max(rule.lookback - rule.delay - rule.interval, timedelta(0))
 
@@ -142,25 +150,3 @@ def _before(horizon: datetime, waiting: Iterable[Window]) -> Window | None:
     if not old:
         return None
     return Window(old[0].start, min(max(window.end for window in old), horizon))
-
-
-def _merged(windows: Iterable[Window]) -> tuple[Window, ...]:
-    merged: list[Window] = []
-    for window in sorted(windows, key=lambda w: w.start):
-        if window.start >= window.end:
-            continue
-        if merged and window.start <= merged[-1].end:
-            merged[-1] = Window(merged[-1].start, max(merged[-1].end, window.end))
-        else:
-            merged.append(window)
-    return tuple(merged)
-
-
-def _without(windows: Iterable[Window], hole: Window) -> list[Window]:
-    left = []
-    for window in windows:
-        left += [
-            Window(window.start, min(window.end, hole.start)),
-            Window(max(window.start, hole.end), window.end),
-        ]
-    return [window for window in left if window.start < window.end]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from detector.model import Gap, Window
 from detector.store.elastic import ElasticStore
+from detector.windows import without
 
 Json = dict[str, Any]
 MANY = 10_000
@@ -50,21 +51,18 @@ def _runs(store: ElasticStore, query: Json) -> list[Json]:
 
 
 def _left(run: Json, fills: Sequence[Json]) -> list[Gap]:
-    windows = [_window(run["gap"])]
-    for fill in fills:
-        if fill["rule_id"] == run["rule_id"] and fill["started"] >= run["started"]:
-            windows = _without(windows, _window(fill["window"]))
-    return [Gap(run["rule_id"], window, run["gap"]["reason"]) for window in windows]
-
-
-def _without(windows: Iterable[Window], hole: Window) -> list[Window]:
-    left = []
-    for window in windows:
-        left += [
-            Window(window.start, min(window.end, hole.start)),
-            Window(max(window.start, hole.end), window.end),
-        ]
-    return [window for window in left if window.start < window.end]
+    """A record written by an earlier version holds one gap, not a list of them."""
+    recorded = run["gap"] if isinstance(run["gap"], list) else [run["gap"]]
+    since = [
+        _window(fill["window"])
+        for fill in fills
+        if fill["rule_id"] == run["rule_id"] and fill["started"] >= run["started"]
+    ]
+    return [
+        Gap(run["rule_id"], window, gap["reason"])
+        for gap in recorded
+        for window in without([_window(gap)], since)
+    ]
 
 
 def _window(source: Json) -> Window:
