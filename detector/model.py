@@ -223,6 +223,7 @@ class Written:
 class Checkpoint:
     """How far a rule has got: everything before `end` is covered, but for what is `waiting`.
 
+    What lies before `floor` is not looked back at: a flood has made a gap of it.
     `version` is the store's own mark of the copy that was read; saving a copy that is no longer the
     latest is refused, so that two daemons cannot forget each other's waiting windows.
     """
@@ -230,6 +231,7 @@ class Checkpoint:
     rule_id: str
     end: datetime
     waiting: tuple[Window, ...] = ()
+    floor: datetime | None = None
     version: tuple[int, int] | None = None
 
 
@@ -240,6 +242,19 @@ class Gap:
     rule_id: str
     window: Window
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How many documents satisfy searches, and the values that are most frequent among them.
+
+    `exact` is false where the store counted what a residual would still take out. `top` maps a
+    field to its values with their counts, most frequent first.
+    """
+
+    count: int
+    exact: bool = True
+    top: Mapping[str, tuple[tuple[Any, int], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +278,7 @@ class RunRecord:
     differing: int = 0
     warnings: tuple[str, ...] = ()
     error: str | None = None
-    gap: Gap | None = None
+    gaps: tuple[Gap, ...] = ()
     search_ms: int = 0
     write_ms: int = 0
     rule_hash: str = ""

@@ -1,8 +1,18 @@
 """A match in, the alert document out; its id, its index, and the mapping it is kept under."""
 
 from detector.alerts.copies import same_content
+from detector.alerts.flood import flood, telling_fields
 from detector.alerts.identity import alert_id, needed_fields, rule_uuid
 from detector.alerts.layers import build
 from detector.alerts.mapping import template
 
-__all__ = ["alert_id", "build", "needed_fields", "rule_uuid", "same_content", "template"]
+__all__ = [
+    "alert_id",
+    "build",
+    "flood",
+    "needed_fields",
+    "rule_uuid",
+    "same_content",
+    "telling_fields",
+    "template",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from detector.alerts import identity, instants, reading
 from detector.model import Source
 
@@ -25,6 +27,11 @@ def index(space: str, source: Source) -> str:
     time = _time(source)
     ingested = instants.nanoseconds(reading.first(source, identity.INGESTED))
     return f"{alias(space)}-{instants.month(time) if _likely(time, ingested) else 'undated'}"
+
+
+def of_time(space: str, time: datetime) -> str:
+    """The index for an alert that no single event gave rise to."""
+    return f"{alias(space)}-{time.astimezone(UTC):%Y.%m}"
 
 
 def _time(source: Source) -> int:

@@ -81,7 +81,7 @@ def fill(
                 report = backfill.run(store, [known[gap.rule_id]], gap.window, terms, clock=clock)
                 done += report.runs
     _show(found, done, known, common)
-    if any(record.error or record.gap for record in done) or len(done) < len(found):
+    if any(record.error or record.gaps for record in done) or len(done) < len(found):
         raise typer.Exit(1)
 
 
@@ -99,7 +99,7 @@ def _show(
         show.document({"gaps": gaps, "filled": len(done), "alerts_created": created})
         return
     for record in done:
-        if said := record.error or (record.gap and record.gap.reason):
+        if said := record.error or "; ".join(gap.reason for gap in record.gaps):
             show.say(f"not covered: {show.clean(record.name)}: {show.clean(said)}", "bold red")
     show.say(f"{len(done)} of {len(found)} gaps run, {created:,} alerts created")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,7 +74,8 @@ def _run(record: RunRecord) -> dict[str, Any]:
         "alerts_existing": record.alerts_existing,
         "warnings": list(record.warnings),
         "error": record.error,
-        "gap": _gap(record.gap),
+        "gap": _hull(record.gaps),
+        "gaps": [_window(gap.window) | {"reason": gap.reason} for gap in record.gaps],
         "search_ms": record.search_ms,
         "write_ms": record.write_ms,
     }
@@ -83,5 +85,9 @@ def _window(window: Window) -> dict[str, str]:
     return {"start": iso(window.start), "end": iso(window.end)}
 
 
-def _gap(gap: Gap | None) -> dict[str, str] | None:
-    return _window(gap.window) if gap else None
+def _hull(gaps: Sequence[Gap]) -> dict[str, str] | None:
+    """From the first gap's start to the last one's end; `gaps` has them one by one."""
+    if not gaps:
+        return None
+    starts, ends = (gap.window.start for gap in gaps), (gap.window.end for gap in gaps)
+    return _window(Window(min(starts), max(ends)))

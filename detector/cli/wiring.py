@@ -91,6 +91,8 @@ def terms(configured: Settings) -> Terms:
         identity=configured.identity,
         kibana_url=configured.kibana.url,
         max_signals=configured.max_signals,
+        flood=configured.flood,
+        truncate=configured.on_limit == "truncate",
         catch_up=CatchUp(configured.schedule.catch_up, configured.schedule.chunk),
     )
 
@@ -135,15 +137,15 @@ def connect(
     url: str, configured: Settings, *, embedded: bool = False, patience: float = SHORT
 ) -> ElasticStore:
     """A store at `url`; the embedded node has no users and no certificates."""
-    from detector.store import elastic  # noqa: PLC0415 - the client takes a fifth of a second
+    from detector.store import connection, elastic  # noqa: PLC0415 - they take a fifth of a second
 
     return elastic.ElasticStore(
-        elastic.connect(url, **({} if embedded else _credentials(configured))),
+        connection.connect(url, **({} if embedded else _credentials(configured))),
         configured.space,
         page_size=configured.page_size,
         searches_per_request=configured.searches_per_request,
         exclude_tiers=configured.exclude_tiers,
-        patience=elastic.Patience(budget=patience),
+        patience=connection.Patience(budget=patience),
     )
 
 

@@ -11,11 +11,16 @@ from typing import TypeAlias
 
 from detector.detect import query
 from detector.errors import RuleError
-from detector.model import Detection, Rule, Window
+from detector.model import Detection, Rule, Search, Window
 
 Detector: TypeAlias = Callable[[Rule, Window, tuple[str, ...]], Detection]
 
 DETECTORS: dict[str, Detector] = {"eql": query.detect}
+
+
+def searches(rule: Rule, window: Window) -> tuple[Search, ...]:
+    """Every document that makes a match of `rule` in `window`, as questions; for counting them."""
+    return query.searches(rule, window)
 
 
 def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detection:

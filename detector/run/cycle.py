@@ -7,10 +7,11 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 
 from detector.errors import DetectorError, StoreError
 from detector.model import Checkpoint, Execution, Gap, Rule, RunRecord, Window
-from detector.run import lockstep, schedule
+from detector.run import floods, lockstep, schedule
 from detector.run.lockstep import Budget, Kind, Run
 from detector.run.progress import Progress, Silent
 from detector.run.schedule import CatchUp, Outcome, Plan
@@ -18,19 +19,25 @@ from detector.store.base import Store
 
 CONFLICTS = 10
 
+Held: TypeAlias = dict[Rule, list[Run]]
+"""The runs of this turn that a cap has left undone in part, by rule."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What holds for every run of an engine: where alerts go and how much a turn may do.
 
     `identity` maps index patterns to the fields that make two documents the same event;
-    `max_signals` overrides the rules' own cap.
+    `max_signals` overrides the rules' own cap. More than `flood` times the cap waiting is a flood;
+    with `truncate` nothing waits: what exceeds the cap is dropped.
     """
 
     space: str = "default"
     identity: tuple[tuple[str, tuple[str, ...]], ...] = ()
     kibana_url: str | None = None
     max_signals: int | None = None
+    flood: int = 20
+    truncate: bool = False
     catch_up: CatchUp = field(default_factory=CatchUp)
 
     def execution(self, now: datetime, intended: datetime, *, manual: bool = False) -> Execution:
@@ -45,7 +52,8 @@ class Terms:
         )
 
     def budget(self, rule: Rule) -> Budget:
-        return Budget(self.max_signals or rule.max_signals)
+        cap = self.max_signals or rule.max_signals
+        return Budget(cap, None if self.truncate else cap * self.flood)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class Report:
     @property
     def failed(self) -> bool:
         """Whether some window was not seen whole."""
-        return any(run.status == "failed" or run.error or run.gap for run in self.runs)
+        return any(run.status == "failed" or run.error or run.gaps for run in self.runs)
 
 
 def runnable(rules: Sequence[Rule]) -> list[Rule]:
@@ -141,14 +149,16 @@ class _Cycle:
         """Live windows of all rules together, then the n-th waiting window of each."""
         budgets = {rule: self.terms.budget(rule) for rule in plans}
         latest = dict(checkpoints)
+        held: Held = {rule: [] for rule in plans}
         backlog = {rule: iter(plan.backlog) for rule, plan in plans.items()}
         runs = [self._begin(rule, plan.live, "live", budgets[rule]) for rule, plan in plans.items()]
         while runs:
             self._drive(runs)
-            self._settle(runs, plans, latest)
+            self._hold(runs, held)
+            self._settle(runs, plans, held, latest)
             if self.stopping():
                 return
-            going = [run.rule for run in runs if run.covered and not run.remaining]
+            going = [run.rule for run in runs if run.covered and not run.budget.closed]
             runs = list(self._waiting(going, backlog, budgets))
 
     def _waiting(
@@ -159,7 +169,7 @@ class _Cycle:
     ) -> Iterator[Run]:
         for rule in rules:
             window = next(backlog[rule], None)
-            if window is not None and budgets[rule].left != 0:
+            if window is not None:
                 yield self._begin(rule, window, "catch-up", budgets[rule])
 
     def _begin(self, rule: Rule, window: Window, kind: Kind, budget: Budget) -> Run:
@@ -179,23 +189,44 @@ class _Cycle:
                 for run in runs:
                     run.warn(f"the alerts are written but not yet visible: {error.message}")
 
+    def _hold(self, runs: Sequence[Run], held: Held) -> None:
+        """Keep what caps left undone in this turn; where it is a flood, say so by an alert."""
+        for run in runs:
+            if not run.covered or run.remaining is None:
+                continue
+            held[run.rule].append(run)
+            if run.budget.flooded:
+                try:
+                    floods.tell(self.store, run, held[run.rule])
+                except DetectorError as error:
+                    run.fail(error)
+
     def _settle(
-        self, runs: Sequence[Run], plans: dict[Rule, Plan], latest: dict[str, Checkpoint]
+        self,
+        runs: Sequence[Run],
+        plans: dict[Rule, Plan],
+        held: Held,
+        latest: dict[str, Checkpoint],
     ) -> None:
         """Save the checkpoints of what is covered, then remember every run."""
-        outcomes = {run.rule.rule_id: _outcome(run, plans[run.rule]) for run in runs if run.covered}
+        gaps = {run: _gaps(run, plans[run.rule], held[run.rule]) for run in runs}
+        outcomes = {
+            run.rule.rule_id: _outcome(run, plans[run.rule], gaps[run])
+            for run in runs
+            if run.covered
+        }
         try:
             self._save(outcomes, latest)
         except DetectorError as error:
             for run in runs:
                 run.error = run.error or f"the checkpoint could not be saved: {error.message}"
-        records = [run.record(_gap(run, plans[run.rule])) for run in runs]
+        records = [run.record(gaps[run]) for run in runs]
         try:
             self.store.record_runs(records)
         except DetectorError as error:
             for run in runs:
                 run.warn(f"the run record could not be written: {error.message}")
-            records = [run.record(_gap(run, plans[run.rule])) for run in runs]
+            records = [run.record(gaps[run]) for run in runs]
         self.records += records
         for record in records:
             self.progress.finished(record)
@@ -216,18 +247,32 @@ class _Cycle:
         raise StoreError("other daemons keep changing the same checkpoints")
 
 
-def _outcome(run: Run, plan: Plan) -> Outcome:
+def _outcome(run: Run, plan: Plan, gaps: Sequence[Gap]) -> Outcome:
     live = run.kind == "live"
     return Outcome(
         window=run.window,
         live=live,
         remaining=run.remaining,
         opened=plan.opened if live else None,
-        gap=plan.gap if live else None,
+        given_up=tuple(gap.window for gap in gaps),
+        floor=max((gap.window.end for gap in gaps if gap.reason == floods.REASON), default=None),
     )
 
 
-def _gap(run: Run, plan: Plan) -> Gap | None:
-    if run.kind != "live" or plan.gap is None:
-        return None
-    return Gap(run.rule.rule_id, plan.gap, "older than the catch-up limit")
+def _undone(run: Run, remaining: Window) -> Window:
+    """What a flood gives up of a run: with the look-back that the next run leaves out for it."""
+    if run.kind != "live":
+        return remaining
+    start = run.window.end - schedule.overlap(run.rule)
+    return Window(max(min(remaining.start, start), run.window.start), remaining.end)
+
+
+def _gaps(run: Run, plan: Plan, held: Sequence[Run]) -> list[Gap]:
+    """What waits no longer once this run is recorded: too old, or too much."""
+    given_up = []
+    if run.kind == "live" and plan.gap is not None:
+        given_up.append(Gap(run.rule.rule_id, plan.gap, "older than the catch-up limit"))
+    if run.covered and run.budget.flooded:
+        undone = [_undone(one, one.remaining) for one in held if one.remaining]
+        given_up += [Gap(run.rule.rule_id, window, floods.REASON) for window in undone]
+    return given_up

@@ -38,9 +38,15 @@ Kind = Literal["live", "catch-up", "backfill"]
 
 @dataclass(slots=True)
 class Budget:
-    """How many alerts a rule may still create in this turn; None is without limit."""
+    """How many alerts a rule may still create in this turn, and what it found beyond them.
+
+    `left` None is without limit. Up to `bearable` matches beyond the limit wait for the next turn,
+    more are a flood; where it is None, nothing waits: the rest is dropped, as Kibana does.
+    """
 
     left: int | None
+    bearable: int | None = 0
+    beyond: int = 0
 
     def spend(self, count: int) -> None:
         if self.left is not None:
@@ -48,6 +54,19 @@ class Budget:
 
     def allows(self, count: int) -> int:
         return count if self.left is None else min(count, self.left)
+
+    @property
+    def truncates(self) -> bool:
+        return self.bearable is None
+
+    @property
+    def flooded(self) -> bool:
+        return self.bearable is not None and self.beyond > self.bearable
+
+    @property
+    def closed(self) -> bool:
+        """Whether reading on serves nothing: no alert may be created, nothing is to be counted."""
+        return self.flooded or (self.left == 0 and self.truncates)
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +127,22 @@ class Run:
     @property
     def remaining(self) -> Window | None:
         """What a cap left undone. Its start is inclusive: ids absorb what is seen again."""
-        return Window(self.stopped_at, self.window.end) if self.stopped_at else None
+        if self.stopped_at is None or self.budget.truncates:
+            return None
+        return Window(self.stopped_at, self.window.end)
+
+    def hold(self, beyond: Sequence[Alert]) -> None:
+        """Remember that the cap keeps these back. What follows them is only counted."""
+        self.budget.beyond += len(beyond)
+        if self.stopped_at is None:
+            self.stopped_at = beyond[0].time
+            since = self.stopped_at.isoformat(timespec="milliseconds")
+            follows = (
+                f"those from {since} on were not created (on_limit: truncate)"
+                if self.budget.truncates
+                else f"the rest of the window, from {since} on, follows in the next run"
+            )
+            self.warn(f"reached max_signals ({self.rule.max_signals}); {follows}")
 
     @property
     def status(self) -> Status:
@@ -116,14 +150,14 @@ class Run:
             return "failed"
         return "partial failure" if self.warnings or self.incomplete else "succeeded"
 
-    def record(self, given_up: Gap | None = None) -> RunRecord:
-        """What there is to remember of this run; `given_up` is what its plan left out."""
+    def record(self, given_up: Sequence[Gap] = ()) -> RunRecord:
+        """What there is to remember of this run; `given_up` is what was left out on purpose."""
         if self.differing:
             self.warn(
                 f"{len(self.differing)} documents share the identity of another and differ in "
                 f"content, such as {self.differing[0]}"
             )
-        refused = Gap(self.rule.rule_id, self.window, self.hole) if self.hole else None
+        refused = [Gap(self.rule.rule_id, self.window, self.hole)] if self.hole else []
         return RunRecord(
             uuid=self.execution.uuid,
             rule_id=self.rule.rule_id,
@@ -138,7 +172,7 @@ class Run:
             differing=len(self.differing),
             warnings=tuple(self.warnings),
             error=self.error or self.incomplete,
-            gap=refused or given_up,
+            gaps=(*refused, *given_up),
             search_ms=self.search_ms,
             write_ms=self.write_ms,
             rule_hash=self.rule.hash,
@@ -233,7 +267,7 @@ def _write(store: Store, runs: Sequence[Run], *, dry: bool) -> None:
         if dry:
             run.created += len(built)
             run.budget.spend(len(built))
-        if run.stopped_at:
+        if run.stopped_at and run.budget.closed:
             run.stop()
 
 
@@ -256,16 +290,12 @@ def _build(run: Run) -> dict[str, Alert]:
 
 
 def _within_budget(run: Run, built: dict[str, Alert], known: frozenset[str]) -> list[Alert]:
-    """Those to create now; at the first one beyond the budget the run stops, to go on next time."""
+    """Those to create now; what is beyond the budget is held back and counted."""
     fresh = [alert for id_, alert in built.items() if id_ not in known]
     run.existing += len(built) - len(fresh)
     allowed = run.budget.allows(len(fresh))
     if allowed < len(fresh):
-        run.stopped_at = fresh[allowed].time
-        run.warn(
-            f"reached max_signals ({run.rule.max_signals}); the rest of the window, from "
-            f"{run.stopped_at.isoformat(timespec='milliseconds')} on, follows in the next run"
-        )
+        run.hold(fresh[allowed:])
     return fresh[:allowed]
 
 

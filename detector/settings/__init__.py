@@ -166,8 +166,9 @@ class Settings(Table):
     """Everything that can be configured.
 
     `identity` pairs index patterns with the fields that make two documents the same event; the
-    first pattern that fits is taken. `max_signals` None leaves each rule its own. `rules` and all
-    paths are relative to the working folder.
+    first pattern that fits is taken. `max_signals` None leaves each rule its own; more than `flood`
+    times that many matches waiting are a flood. `rules` and all paths are relative to the working
+    folder.
     """
 
     elasticsearch: Elasticsearch = Elasticsearch()
@@ -177,6 +178,8 @@ class Settings(Table):
     page_size: Annotated[int, Field(ge=1, le=10_000)] = 1000
     searches_per_request: Annotated[int, Field(ge=1, le=10_000)] = 200
     max_signals: Annotated[int, Field(ge=1)] | None = None
+    on_limit: Literal["wait", "truncate"] = "wait"
+    flood: Annotated[int, Field(ge=1)] = 20
     exclude_tiers: Names = ("data_frozen",)
     schedule: Schedule = Schedule()
     kibana: Kibana = Kibana()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from detector.model import Alert, Answer, Checkpoint, RunRecord, Search, Written
+from detector.model import Alert, Answer, Checkpoint, RunRecord, Search, Survey, Written
 
 
 class Store(Protocol):
@@ -17,6 +17,12 @@ class Store(Protocol):
         A page holds only documents that satisfy its search exactly (the residual is already
         applied), oldest first, copies with equal times by index and id. What goes wrong with one
         search is its `Failure`; the others are answered all the same. Never raises `StoreError`.
+        """
+
+    def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
+        """Count what satisfies `searches`, all together, and the most frequent values of `fields`.
+
+        Cheap however many there are: nothing is fetched. Raises `StoreError`.
         """
 
     def release(self) -> None:

@@ -25,7 +25,13 @@ TEXT = {"type": "text"}
 UNREAD = {"type": "object", "enabled": False}
 SPAN = {"properties": {"start": DATE, "end": DATE}}
 
-STATE: Mapping[str, Any] = {"rule_id": KEYWORD, "end": DATE, "waiting": SPAN, "updated": DATE}
+STATE: Mapping[str, Any] = {
+    "rule_id": KEYWORD,
+    "end": DATE,
+    "waiting": SPAN,
+    "floor": DATE,
+    "updated": DATE,
+}
 RUNS: Mapping[str, Any] = {
     "uuid": KEYWORD,
     "rule_id": KEYWORD,
@@ -99,6 +105,7 @@ def checkpoint(saved: Checkpoint, updated: datetime | None = None) -> dict[str, 
         "rule_id": saved.rule_id,
         "end": _iso(saved.end),
         "waiting": [_span(window) for window in saved.waiting],
+        "floor": None if saved.floor is None else _iso(saved.floor),
     }
 
 
@@ -107,7 +114,9 @@ def read_checkpoint(document: Mapping[str, Any]) -> Checkpoint:
     waiting = tuple(
         Window(_time(span["start"]), _time(span["end"])) for span in document.get("waiting", ())
     )
-    return Checkpoint(document["rule_id"], _time(document["end"]), waiting)
+    floor = document.get("floor")
+    end = _time(document["end"])
+    return Checkpoint(document["rule_id"], end, waiting, None if floor is None else _time(floor))
 
 
 def run(record: RunRecord) -> dict[str, Any]:
@@ -126,7 +135,7 @@ def run(record: RunRecord) -> dict[str, Any]:
         "differing": record.differing,
         "warnings": list(record.warnings),
         "error": record.error,
-        "gap": _gap(record.gap),
+        "gap": [_gap(gap) for gap in record.gaps],
         "search_ms": record.search_ms,
         "write_ms": record.write_ms,
         "rule_hash": record.rule_hash,
@@ -165,8 +174,8 @@ def _template(pattern: str, properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _gap(gap: Gap | None) -> dict[str, str] | None:
-    return None if gap is None else _span(gap.window) | {"reason": gap.reason}
+def _gap(gap: Gap) -> dict[str, str]:
+    return _span(gap.window) | {"reason": gap.reason}
 
 
 def _span(window: Window) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from detector.model import (
     RunRecord,
     Search,
     Source,
+    Survey,
     Written,
 )
 
@@ -78,6 +80,15 @@ class MemoryStore:
             if holds(stored.source):
                 found.append(_document(stored, search, time))
         return sorted(found, key=lambda document: (document.time, document.index, document.id))
+
+    def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
+        found = [document for search in searches for document in self._documents(search)]
+        counts = {
+            name: Counter(v for d in found for v in set(evaluate.values(d.source, name)))
+            for name in fields
+        }
+        top = {name: tuple(count.most_common(5)) for name, count in counts.items() if count}
+        return Survey(len(found), top=top)
 
     def release(self) -> None:
         pass

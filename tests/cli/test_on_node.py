@@ -41,6 +41,7 @@ RUN = {
     "warnings",
     "error",
     "gap",
+    "gaps",
     "search_ms",
     "write_ms",
 }

@@ -222,3 +222,73 @@ def test_an_end_recorded_by_a_fast_clock_is_pulled_back() -> None:
     report = run(store, now=NOW + timedelta(minutes=13))
     assert len(store.alerts) == 1
     assert report.runs[0].window.start <= NOW + timedelta(minutes=7)
+
+
+def test_a_flood_is_one_alert_and_a_gap_and_the_live_end_goes_on() -> None:
+    events = [shell_event(ago(seconds=n / 10)) for n in range(1, 501)]
+    store = MemoryStore(stored(events), page_size=50)
+    rule = make_rule(max_signals=10)
+    report = run(store, rule)
+    (record,) = report.runs
+    assert report.alerts_created == 10 + 1
+    assert [gap.window.end for gap in record.gaps] == [NOW]
+    assert "flood" in record.gaps[0].reason
+    assert report.failed
+    (told,) = [
+        alert for alert in store.alerts.values() if "detector.flood.matches" in alert.document
+    ]
+    assert told.document["detector.flood.matches"] == 490
+    assert told.document["host.name"] == ["node-1"]
+    checkpoint = store.checkpoints([rule.rule_id])[rule.rule_id]
+    assert (checkpoint.end, checkpoint.waiting) == (NOW, ())
+    backfill.run(store, [rule], record.gaps[0].window, TERMS, clock=lambda: NOW)
+    assert len(store.alerts) == 501
+
+
+def test_a_flood_that_is_read_again_says_nothing_twice() -> None:
+    events = [shell_event(ago(seconds=n / 10)) for n in range(1, 501)]
+    store = Faulty("save_checkpoints", stored(events))
+    rule = make_rule(max_signals=10)
+    run(store, rule)
+    store.broken = ""
+    report = run(store, rule)
+    floods = [a for a in store.alerts.values() if "detector.flood.matches" in a.document]
+    assert len(floods) == 1
+    assert report.alerts_created == 10
+
+
+def test_what_waits_adds_up_to_a_flood_over_turns() -> None:
+    """Each window holds less than a flood; together they never drain."""
+    rule = make_rule(max_signals=10)
+    store = MemoryStore(page_size=50)
+    seen = []
+    for turn in range(6):
+        now = NOW + turn * timedelta(minutes=5)
+        events = [shell_event(now - timedelta(seconds=n / 2)) for n in range(1, 101)]
+        store.documents += [Stored(INDEX, f"{turn}-{n}", e) for n, e in enumerate(events)]
+        report = run(store, rule, now=now)
+        gaps = [gap.window for record in report.runs for gap in record.gaps]
+        seen.append(bool(gaps))
+        for gap in gaps:
+            backfill.run(store, [rule], gap, TERMS, clock=lambda now=now: now)  # type: ignore[misc]
+    assert any(seen)
+    assert not seen[0]
+    for _ in range(60):
+        now += timedelta(minutes=5)
+        run(store, rule, now=now)
+    made = [a for a in store.alerts.values() if "detector.flood.matches" not in a.document]
+    assert len(made) == 600
+
+
+def test_a_cap_that_truncates_drops_the_rest_as_kibana_does() -> None:
+    events = [shell_event(ago(seconds=90 + n)) for n in range(1, 20)]  # before the next overlap
+    store = MemoryStore(stored(events))
+    terms = replace(TERMS, truncate=True)
+    rule = make_rule(max_signals=5)
+    reports = [
+        cycle.run(store, [rule], now, terms, clock=lambda now=now: now)  # type: ignore[misc]
+        for now in (NOW, NOW + timedelta(minutes=10))
+    ]
+    assert [report.alerts_created for report in reports] == [5, 0]
+    assert "on_limit: truncate" in reports[0].runs[0].warnings[0]
+    assert not reports[0].runs[0].gaps

@@ -14,7 +14,7 @@ from detector import alerts
 from detector.model import Rule, Window
 from detector.run import backfill, cycle
 from detector.run.cycle import Report
-from detector.store import installation, scratch
+from detector.store import gaps, installation, scratch
 from detector.store.elastic import ElasticStore
 from detector.store.memory import Stored
 from tests.builders import TERMS, make_rule, shell_event, stored
@@ -157,8 +157,8 @@ def test_an_index_that_cannot_take_the_query_does_not_silence_the_others(
     assert report.alerts_created == 3
     (record,) = report.runs
     assert record.status == "partial failure"
-    assert record.gap is not None
-    assert odd in record.gap.reason
+    (gap,) = record.gaps
+    assert odd in gap.reason
     assert report.failed
     (checkpoint,) = store.checkpoints([record.rule_id]).values()
     assert (checkpoint.end, checkpoint.waiting) == (NOW, ()), "the good shards go on"
@@ -172,3 +172,45 @@ def test_a_rule_the_cluster_refuses_leaves_the_others_alone(store: ElasticStore)
     status = {record.rule_id: record.status for record in report.runs}
     assert status == {"broken": "failed", "good": "succeeded"}
     assert report.alerts_created == 3
+
+
+def test_fifty_thousand_matches_are_the_caps_alerts_a_flood_and_a_gap_to_fill(
+    es: Elasticsearch, store: ElasticStore
+) -> None:
+    events = [shell_event(ago(milliseconds=5 * n), event_id=f"e{n}") for n in range(1, 50_001)]
+    scratch.fill(store, stored(events))
+    engine = ElasticStore(es, "default")
+    rule = make_rule()
+    report = run(engine, rule)
+    (gap,) = report.runs[0].gaps
+    assert report.alerts_created == count(es) == rule.max_signals + 1
+    floods = es.search(
+        index="alerts-detector-default", query={"exists": {"field": "detector.flood.matches"}}
+    )
+    (flood,) = [hit["_source"] for hit in floods["hits"]["hits"]]
+    waiting = flood["detector.flood.matches"]
+    assert (waiting, flood["detector.flood.exact"]) == (49_900, True)
+    top = {"field": "host.name", "value": "node-1", "count": waiting}
+    assert top in flood["detector.flood.top"]
+    later = run(engine, rule, now=NOW + timedelta(minutes=5))
+    assert (later.alerts_created, later.failed) == (0, False), "the live end goes on"
+    filled = backfill.run(engine, [rule], gap.window, TERMS, clock=lambda: NOW)
+    assert (filled.alerts_created, count(es)) == (49_900, 50_001)
+    assert gaps.unfilled(engine) == []
+
+
+def test_fifteen_hundred_matches_become_alerts_over_the_following_runs(
+    es: Elasticsearch, store: ElasticStore
+) -> None:
+    """All within the look-back of the second run, which must not count them twice."""
+    events = [shell_event(ago(milliseconds=20 * n), event_id=f"e{n}") for n in range(1, 1_501)]
+    scratch.fill(store, stored(events))
+    engine = ElasticStore(es, "default")
+    reports = [
+        run(engine, make_rule(), now=NOW + turn * timedelta(minutes=5)) for turn in range(16)
+    ]
+    assert [report.alerts_created for report in reports] == [100] * 15 + [0]
+    assert not any(record.gaps for report in reports for record in report.runs)
+    said = [any("max_signals" in w for r in report.runs for w in r.warnings) for report in reports]
+    assert said == [True] * 14 + [False] * 2
+    assert count(es) == 1_500

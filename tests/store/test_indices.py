@@ -23,7 +23,7 @@ RECORD = RunRecord(
     status="partial failure",
     kind="live",
     warnings=("one", "two"),
-    gap=Gap("rule-1", WINDOW, "too old"),
+    gaps=(Gap("rule-1", WINDOW, "too old"),),
     rule_hash="1a2b",
 )
 ALERT = Alert(
@@ -35,7 +35,7 @@ ALERT = Alert(
     "saved",
     [
         Checkpoint("rule-1", NOW),
-        Checkpoint("rule-1", NOW + timedelta(microseconds=1), (WINDOW, WINDOW)),
+        Checkpoint("rule-1", NOW + timedelta(microseconds=1), (WINDOW, WINDOW), NOW),
     ],
 )
 def test_a_checkpoint_comes_back_as_it_was(saved: Checkpoint) -> None:
@@ -58,11 +58,13 @@ def test_nothing_that_holds_state_looks_like_alerts(name: str) -> None:
 def test_a_run_record_names_all_its_fields() -> None:
     document = indices.run(RECORD)
     assert document.keys() == indices.RUNS.keys()
-    assert document["gap"] == {
-        "start": "2026-03-01T11:54:00.000000Z",
-        "end": "2026-03-01T12:00:00.000000Z",
-        "reason": "too old",
-    }
+    assert document["gap"] == [
+        {
+            "start": "2026-03-01T11:54:00.000000Z",
+            "end": "2026-03-01T12:00:00.000000Z",
+            "reason": "too old",
+        }
+    ]
 
 
 @pytest.mark.node
