@@ -1,24 +1,12 @@
-"""Elasticsearch as a store: searches as `_msearch`, alerts as bulk `create`.
-
-The only module that imports `elasticsearch`; its errors leave as ours.
-"""
+"""Elasticsearch as a store: searches as `_msearch`, alerts as bulk `create`."""
 
 from __future__ import annotations
 
-import json
-import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
-
-import elastic_transport
-import elasticsearch
-import orjson
-from elasticsearch import Elasticsearch
-from elasticsearch.serializer import JsonSerializer
+from typing import Any
 
 from detector.errors import Forbidden, NotSetUp, Rejected, StoreError, Unavailable
 from detector.language import dsl, fields, tree
@@ -30,101 +18,17 @@ from detector.model import (
     Failure,
     RunRecord,
     Search,
+    Survey,
     Written,
 )
-from detector.store import indices, msearch
+from detector.store import counting, indices, msearch
 from detector.store.clock import ClusterClock
+from detector.store.connection import FOR_NOW, Client, Connection, Json, Patience, reason_of
 from detector.store.msearch import Asked
-
-T = TypeVar("T")
 
 WRITE_CHUNK = 1_000
 WRITE_BYTES = 8_000_000
 LOOKUP_CHUNK = 5_000
-FOR_NOW = frozenset({429, 502, 503, 504})
-STRANGER = "something other than Elasticsearch answered"
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a request that failed for now is tried again: full jitter, doubling, in seconds."""
-
-    first: float = 0.25
-    longest: float = 8.0
-    budget: float = 30.0
-
-    def waits(self) -> Iterator[float]:
-        """The pauses between tries; ends when the budget is spent."""
-        deadline, step = time.monotonic() + self.budget, self.first
-        while True:
-            pause = random.uniform(0, step)  # noqa: S311 - jitter, not a secret
-            if time.monotonic() + pause > deadline:
-                return
-            yield pause
-            step = min(step * 2, self.longest)
-
-
-class Json(JsonSerializer):
-    """orjson, but for what it refuses: Elasticsearch stores and returns lone surrogates."""
-
-    def dumps(self, data: Any) -> bytes:
-        if isinstance(data, str | bytes):
-            return data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-        try:
-            return orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
-        except TypeError:
-            return json.dumps(data).encode()
-
-    def loads(self, data: bytes) -> Any:
-        try:
-            return orjson.loads(data)
-        except orjson.JSONDecodeError:
-            return self._loads_anything(data)
-
-    def _loads_anything(self, data: bytes) -> Any:
-        try:
-            return json.loads(data)
-        except ValueError as error:
-            raise elastic_transport.SerializationError("the answer is not JSON") from error
-
-
-class Ndjson(Json):
-    """Many of them, one a line."""
-
-    mimetype = "application/x-ndjson"
-
-    def dumps(self, data: Any) -> bytes:
-        lines = data if isinstance(data, list | tuple) else [data]
-        return b"".join(super(Ndjson, self).dumps(line).rstrip(b"\n") + b"\n" for line in lines)
-
-
-def connect(url: str, **options: Any) -> Elasticsearch:
-    """A client for `url`; `options` are the client's own (api_key, basic_auth, ca_certs, ...).
-
-    It does not retry: the store does, with pauses, and only what failed.
-    """
-    serializer, lines = Json(), Ndjson()
-    return Elasticsearch(
-        _with_port(url),
-        serializers={
-            "application/json": serializer,
-            "application/vnd.elasticsearch+json": serializer,
-            "application/x-ndjson": lines,
-            "application/vnd.elasticsearch+x-ndjson": lines,
-        },
-        max_retries=0,
-        retry_on_status=(),
-        **options,
-    )
-
-
-def _with_port(url: str) -> str:
-    """`url` with its scheme's port where it names none, as the client wants it."""
-    parts = urlsplit(url)
-    if parts.port:
-        return url
-    port = 443 if parts.scheme == "https" else 80
-    return parts._replace(netloc=f"{parts.netloc.rstrip(':')}:{port}").geturl()
 
 
 class ElasticStore:
@@ -132,7 +36,7 @@ class ElasticStore:
 
     def __init__(
         self,
-        client: Elasticsearch,
+        client: Client,
         space: str,
         *,
         page_size: int = 1_000,
@@ -140,12 +44,12 @@ class ElasticStore:
         exclude_tiers: Sequence[str] = (),
         patience: Patience | None = None,
     ) -> None:
-        self.client = client
+        self.connection = Connection(client, patience)
+        self.client, self.call = client, self.connection.call
         self.names = indices.Names(space)
         self._page_size = page_size
         self._searches_per_request = searches_per_request
         self._exclude_tiers = tuple(exclude_tiers)
-        self._patience = patience or Patience()
         self.clock = ClusterClock(self._time)
         self._points: dict[tuple[str, ...], str] = {}
         self._compiled: dict[int, tuple[tree.Node, dsl.Compiled]] = {}
@@ -158,12 +62,26 @@ class ElasticStore:
             answers += self._search_together(searches[start : start + self._searches_per_request])
         return answers
 
+    def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
+        asked = [self._ask(search) for search in searches]
+        responses = self._counts(asked, fields)
+        if any("error" in response or response["_shards"]["failed"] for response in responses):
+            responses = self._counts(asked, ())  # a field that is text in some index
+        for response in responses:
+            if "error" in response:
+                raise Rejected(f"matches cannot be counted: {reason_of(response['error'])}")
+        return counting.read(asked, responses)
+
+    def _counts(self, asked: Sequence[Asked], fields: Sequence[str]) -> list[dict[str, Any]]:
+        lines = [line for item in asked for line in counting.ask(item, fields)]
+        return list(self.call(lambda: self.client.msearch(searches=lines))["responses"])
+
     def release(self) -> None:
         points, self._points = self._points, {}
         for point in points.values():
             try:
-                self.client.close_point_in_time(id=point)
-            except (elasticsearch.ApiError, elastic_transport.TransportError):
+                self.connection.once(lambda point=point: self.client.close_point_in_time(id=point))  # type: ignore[misc]
+            except StoreError:
                 continue  # it ends by itself when its keep-alive has passed
 
     def _search_together(self, searches: Sequence[Search]) -> list[Answer]:
@@ -262,7 +180,7 @@ class ElasticStore:
                 elif item["status"] == 409:
                     existing.add(alert.id)
                 else:
-                    refused[alert.id] = _reason(item["error"])
+                    refused[alert.id] = reason_of(item["error"])
                     self._bury(alert, refused[alert.id])
         return Written(frozenset(created), frozenset(existing), refused)
 
@@ -275,7 +193,7 @@ class ElasticStore:
         """What became of each; what failed for now is sent again, and only that."""
         results: dict[str, dict[str, Any]] = {}
         pending = list(chunk)
-        for pause in self._patience.waits():
+        for pause in self.connection.patience.waits():
             lines: list[Any] = []
             for alert, body in pending:
                 lines += [{"create": {"_index": alert.index, "_id": alert.id}}, body]
@@ -286,7 +204,7 @@ class ElasticStore:
             if not pending:
                 return [results[alert.id] for alert, _ in chunk]
             time.sleep(pause)
-        reason = _reason(results[pending[0][0].id]["error"])
+        reason = reason_of(results[pending[0][0].id]["error"])
         raise Unavailable(f"{len(pending)} alerts could not be written for now: {reason}")
 
     def _bury(self, alert: Alert, reason: str) -> None:
@@ -362,43 +280,10 @@ class ElasticStore:
             raise Rejected("the cluster does not tell its time")
         return datetime.fromtimestamp(min(stamps) / 1000, UTC)
 
-    # -- errors
-
-    def call(self, request: Callable[[], T]) -> T:
-        """The answer to `request`, asked again with pauses while there is none for now."""
-        waits = self._patience.waits()
-        while True:
-            try:
-                answer = request()
-                if isinstance(answer, elastic_transport.TextApiResponse):
-                    raise elastic_transport.SerializationError("the answer is not JSON")
-                return answer
-            except (elasticsearch.ApiError, elastic_transport.TransportError) as raised:
-                error = translate(raised)
-                pause = next(waits, None) if isinstance(error, Unavailable) else None
-                if pause is None:
-                    raise error from raised
-                time.sleep(pause)
-
-
-def translate(error: elasticsearch.ApiError | elastic_transport.TransportError) -> StoreError:
-    """The client's error as one of ours."""
-    if isinstance(error, elasticsearch.UnsupportedProductError):
-        return Unavailable(STRANGER, hint="is there a proxy or a login page between?")
-    if isinstance(error, elasticsearch.ApiError):
-        status = error.meta.status
-        said = f"Elasticsearch answered {status}: {_reason(error.body)}"
-        if status in {401, 403}:
-            return Forbidden(said, hint="check the credentials and `detector check`")
-        return Unavailable(said) if status in FOR_NOW else Rejected(said)
-    if isinstance(error, elastic_transport.SerializationError):
-        return Unavailable(f"{STRANGER}: {error.message}")
-    return Unavailable(f"Elasticsearch cannot be reached: {error.message}")
-
 
 def _answer(asked: Asked, response: Mapping[str, Any]) -> Answer:
     if "error" in response:
-        status, reason = response.get("status", 500), _reason(response["error"])
+        status, reason = response.get("status", 500), reason_of(response["error"])
         kind = Forbidden if status in {401, 403} else Unavailable if status in FOR_NOW else Rejected
         return Failure(kind(f"the search was refused ({status}): {reason}"))
     try:
@@ -407,27 +292,9 @@ def _answer(asked: Asked, response: Mapping[str, Any]) -> Answer:
         return Failure(Rejected(f"the answer could not be read: {error!r}"))
 
 
-def _reason(error: Any) -> str:
-    """What Elasticsearch says of an error, from the outermost reason to its cause."""
-    if not isinstance(error, Mapping):
-        return str(error)[:500]
-    if isinstance(error.get("error"), Mapping | str):
-        return _reason(error["error"])
-    said: list[str] = []
-    causes = [error, *error.get("root_cause", ())]
-    while causes:
-        cause = causes.pop(0)
-        reason = str(cause.get("reason", ""))
-        if reason and not any(reason in earlier for earlier in said):
-            said.append(reason)
-        if isinstance(cause.get("caused_by"), Mapping):
-            causes.insert(0, cause["caused_by"])
-    return ": ".join(said)[:1_000] or str(error)[:500]
-
-
 def _rejected(item: Mapping[str, Any]) -> StoreError:
     kind = Unavailable if item["status"] in FOR_NOW else Rejected
-    return kind(f"a state document was refused ({item['status']}): {_reason(item['error'])}")
+    return kind(f"a state document was refused ({item['status']}): {reason_of(item['error'])}")
 
 
 def _save_action(index: str, checkpoint: Checkpoint) -> dict[str, Any]:

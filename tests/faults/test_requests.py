@@ -15,8 +15,9 @@ from detector.errors import StoreError
 from detector.model import Checkpoint
 from detector.run import cycle
 from detector.run.cycle import Report
-from detector.store import elastic, installation, scratch
-from detector.store.elastic import ElasticStore, Patience
+from detector.store import connection, installation, scratch
+from detector.store.connection import Patience
+from detector.store.elastic import ElasticStore
 from tests.builders import TERMS, make_rule, shell_event, stored
 from tests.faults import proxy
 from tests.faults.proxy import Fault, Proxy
@@ -69,7 +70,7 @@ def ready(es: Elasticsearch) -> Elasticsearch:
 
 
 def through(between: Proxy, budget: float) -> ElasticStore:
-    client = elastic.connect(between.url, request_timeout=TIMEOUT)
+    client = connection.connect(between.url, request_timeout=TIMEOUT)
     return ElasticStore(client, "default", page_size=PAGE, patience=Patience(0.01, 0.1, budget))
 
 

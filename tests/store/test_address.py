@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detector.store import elastic
+from detector.store import connection
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,6 @@ from detector.store import elastic
 def test_an_address_without_a_port_has_its_schemes(
     url: str, host: str, port: int, path: str
 ) -> None:
-    with elastic.connect(url) as client:
+    with connection.connect(url) as client:
         (node,) = client.transport.node_pool.all()
         assert (node.config.host, node.config.port, node.config.path_prefix) == (host, port, path)
