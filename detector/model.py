@@ -186,6 +186,7 @@ Detection: TypeAlias = Generator[Ask | Found, tuple[Page, ...] | None, None]
 class Execution:
     """One run of a rule, as far as its alerts tell of it.
 
+    `late` marks the alerts of events that became searchable after the look-back had passed them.
     `time` becomes the alert's own `@timestamp`, `intended` the nominal time of the run. `identity`
     maps index patterns to the fields that make two documents the same event; the first pattern
     that fits is taken.
@@ -196,6 +197,7 @@ class Execution:
     time: datetime
     intended: datetime
     manual: bool = False
+    late: bool = False
     identity: tuple[tuple[str, tuple[str, ...]], ...] = ()
     kibana_url: str | None = None
 
@@ -223,7 +225,8 @@ class Written:
 class Checkpoint:
     """How far a rule has got: everything before `end` is covered, but for what is `waiting`.
 
-    What lies before `floor` is not looked back at: a flood has made a gap of it.
+    What lies before `floor` is not looked back at: a flood has made a gap of it. `since` is where
+    the rule's first run began.
     `version` is the store's own mark of the copy that was read; saving a copy that is no longer the
     latest is refused, so that two daemons cannot forget each other's waiting windows.
     """
@@ -232,6 +235,7 @@ class Checkpoint:
     end: datetime
     waiting: tuple[Window, ...] = ()
     floor: datetime | None = None
+    since: datetime | None = None
     version: tuple[int, int] | None = None
 
 
@@ -271,7 +275,7 @@ class RunRecord:
     window: Window
     started: datetime
     status: Status
-    kind: Literal["live", "catch-up", "backfill"]
+    kind: Literal["live", "catch-up", "late", "backfill"]
     matches: int = 0
     alerts_created: int = 0
     alerts_existing: int = 0

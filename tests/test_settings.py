@@ -121,6 +121,12 @@ WRONG = [
     ("log: {level: trace}", "`log.level` must be `debug`", None, (1, 14)),
     ("page_size: 0", "`page_size` must be at least 1, not 0", None, (1, 12)),
     ("page_size: many", "`page_size` must be a whole number, not text", None, (1, 12)),
+    (
+        "late_sweep: {every: 6h, reach: 6h}",
+        "`late_sweep.reach`: must be longer than `every`, or time is left out",
+        "as in 6h",
+        (1, 32),
+    ),
     ("max_signals: 0", "`max_signals` must be at least 1, not 0", None, (1, 14)),
     ("space: my-space", "`my-space` is no name for a space", "no hyphen", (1, 8)),
     ("space: Mine", "`Mine` is no name for a space", "lower case", (1, 8)),

@@ -57,6 +57,7 @@ def of_run(rule: Rule, execution: Execution) -> Mapping[str, Any]:
         "kibana.alert.rule.execution.timestamp": now,
         "kibana.alert.rule.execution.type": "manual" if execution.manual else "scheduled",
         "kibana.alert.rule.execution.uuid": execution.uuid,
+        **({"detector.late": True} if execution.late else {}),
     }
 
 

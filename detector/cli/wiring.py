@@ -15,7 +15,7 @@ from detector.cli.options import Common
 from detector.errors import SettingsError
 from detector.model import Rule
 from detector.run.cycle import Terms
-from detector.run.schedule import CatchUp
+from detector.run.schedule import CatchUp, Sweep
 from detector.store.clock import NOTEWORTHY
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def _is_called(rule: Rule, name: str) -> bool:
 
 def terms(configured: Settings) -> Terms:
     """How runs are to be done, as the settings say."""
+    sweep = configured.late_sweep
     return Terms(
         space=configured.space,
         identity=configured.identity,
@@ -94,6 +95,7 @@ def terms(configured: Settings) -> Terms:
         flood=configured.flood,
         truncate=configured.on_limit == "truncate",
         catch_up=CatchUp(configured.schedule.catch_up, configured.schedule.chunk),
+        sweep=Sweep(sweep.every, sweep.reach) if sweep.every else None,
     )
 
 

@@ -38,7 +38,11 @@ def run(
     now = clock()
     runs = [
         lockstep.begin(
-            rule, window, "backfill", terms.execution(now, window.end, manual=True), Budget(None)
+            rule,
+            window,
+            "backfill",
+            terms.execution(now, window.end, kind="backfill"),
+            Budget(None),
         )
         for rule in able
     ]

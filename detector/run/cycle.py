@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import TypeAlias
 
 from detector.errors import DetectorError, StoreError
@@ -14,7 +15,7 @@ from detector.model import Checkpoint, Execution, Gap, Rule, RunRecord, Window
 from detector.run import floods, lockstep, schedule
 from detector.run.lockstep import Budget, Kind, Run
 from detector.run.progress import Progress, Silent
-from detector.run.schedule import CatchUp, Outcome, Plan
+from detector.run.schedule import CatchUp, Outcome, Plan, Sweep
 from detector.store.base import Store
 
 CONFLICTS = 10
@@ -29,7 +30,8 @@ class Terms:
 
     `identity` maps index patterns to the fields that make two documents the same event;
     `max_signals` overrides the rules' own cap. More than `flood` times the cap waiting is a flood;
-    with `truncate` nothing waits: what exceeds the cap is dropped.
+    with `truncate` nothing waits: what exceeds the cap is dropped. Without `sweep`, what becomes
+    searchable later than the look-back is not found.
     """
 
     space: str = "default"
@@ -39,14 +41,16 @@ class Terms:
     flood: int = 20
     truncate: bool = False
     catch_up: CatchUp = field(default_factory=CatchUp)
+    sweep: Sweep | None = None
 
-    def execution(self, now: datetime, intended: datetime, *, manual: bool = False) -> Execution:
+    def execution(self, now: datetime, intended: datetime, kind: Kind = "live") -> Execution:
         return Execution(
             uuid=str(uuid.uuid4()),
             space=self.space,
             time=now,
             intended=intended,
-            manual=manual,
+            manual=kind == "backfill",
+            late=kind == "late",
             identity=self.identity,
             kibana_url=self.kibana_url,
         )
@@ -146,11 +150,14 @@ class _Cycle:
             return new  # what is found is alerted all the same; saving it says what fails
 
     def turn(self, plans: dict[Rule, Plan], checkpoints: dict[str, Checkpoint]) -> None:
-        """Live windows of all rules together, then the n-th waiting window of each."""
+        """Live windows of all rules together, then the n-th of what else each has to ask."""
         budgets = {rule: self.terms.budget(rule) for rule in plans}
         latest = dict(checkpoints)
         held: Held = {rule: [] for rule in plans}
-        backlog = {rule: iter(plan.backlog) for rule, plan in plans.items()}
+        backlog = {
+            rule: self._backlog(rule, plan, checkpoints[rule.rule_id])
+            for rule, plan in plans.items()
+        }
         runs = [self._begin(rule, plan.live, "live", budgets[rule]) for rule, plan in plans.items()]
         while runs:
             self._drive(runs)
@@ -161,19 +168,27 @@ class _Cycle:
             going = [run.rule for run in runs if run.covered and not run.budget.closed]
             runs = list(self._waiting(going, backlog, budgets))
 
+    def _backlog(
+        self, rule: Rule, plan: Plan, checkpoint: Checkpoint
+    ) -> Iterator[tuple[Kind, Window]]:
+        for window in plan.backlog:
+            yield "catch-up", window
+        now = plan.live.end + rule.delay
+        for window in schedule.swept(checkpoint, plan, now, self.terms.sweep):
+            yield "late", window
+
     def _waiting(
         self,
         rules: Sequence[Rule],
-        backlog: dict[Rule, Iterator[Window]],
+        backlog: dict[Rule, Iterator[tuple[Kind, Window]]],
         budgets: dict[Rule, Budget],
     ) -> Iterator[Run]:
         for rule in rules:
-            window = next(backlog[rule], None)
-            if window is not None:
-                yield self._begin(rule, window, "catch-up", budgets[rule])
+            for kind, window in islice(backlog[rule], 1):
+                yield self._begin(rule, window, kind, budgets[rule])
 
     def _begin(self, rule: Rule, window: Window, kind: Kind, budget: Budget) -> Run:
-        execution = self.terms.execution(self.clock(), window.end, manual=kind == "backfill")
+        execution = self.terms.execution(self.clock(), window.end, kind)
         return lockstep.begin(rule, window, kind, execution, budget)
 
     def _drive(self, runs: Sequence[Run]) -> None:

@@ -33,7 +33,7 @@ from detector.model import (
 )
 from detector.store.base import Store
 
-Kind = Literal["live", "catch-up", "backfill"]
+Kind = Literal["live", "catch-up", "late", "backfill"]
 
 
 @dataclass(slots=True)
@@ -156,6 +156,11 @@ class Run:
             self.warn(
                 f"{len(self.differing)} documents share the identity of another and differ in "
                 f"content, such as {self.differing[0]}"
+            )
+        if self.kind == "late" and self.created:
+            self.warn(
+                f"{self.created} alerts for events that became searchable after the look-back had "
+                f"passed them; `from` should reach further back"
             )
         refused = [Gap(self.rule.rule_id, self.window, self.hole)] if self.hole else []
         return RunRecord(

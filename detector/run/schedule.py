@@ -25,6 +25,14 @@ class CatchUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Sweep:
+    """How often the past is asked again for what became searchable late, and how far back."""
+
+    every: timedelta
+    reach: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What one turn of a rule runs: the live window, then what waits, oldest first.
 
@@ -97,9 +105,30 @@ def due(
     )
 
 
+def swept(
+    checkpoint: Checkpoint | None, plan: Plan, now: datetime, sweep: Sweep | None
+) -> tuple[Window, ...]:
+    """What to ask again for events that became searchable after every look-back had passed them.
+
+    Nothing but on the first run of each `every`. It lies before the live window and leaves out what
+    waits, what is a gap, and the time before the rule's first run.
+    """
+    if sweep is None or checkpoint is None:
+        return ()
+    if on_grid(checkpoint.end, sweep.every) == on_grid(now, sweep.every):
+        return ()
+    bounds = [bound for bound in (checkpoint.since, checkpoint.floor) if bound is not None]
+    start = max([_whole_ms(now - sweep.reach), *bounds])
+    if start >= plan.live.start:
+        return ()
+    holes = (*checkpoint.waiting, *(window for window in (plan.opened, plan.gap) if window))
+    return tuple(without([Window(start, plan.live.start)], holes))
+
+
 def first(rule: Rule, now: datetime) -> Checkpoint:
     """Where a rule that never ran begins: should its first run fail, the next one starts there."""
-    return Checkpoint(rule.rule_id, live_window(rule, now).start + overlap(rule))
+    start = live_window(rule, now).start
+    return Checkpoint(rule.rule_id, start + overlap(rule), since=start)
 
 
 def believed(checkpoint: Checkpoint, now: datetime) -> Checkpoint:
@@ -126,12 +155,11 @@ def advance(checkpoint: Checkpoint | None, rule_id: str, outcome: Outcome) -> Ch
     waiting = list(without(waiting, [Window(outcome.window.start, done_end)]))
     if outcome.remaining:
         waiting.append(outcome.remaining)
-    return Checkpoint(
-        rule_id=rule_id,
+    return replace(
+        old,
         end=max(old.end, outcome.window.end) if outcome.live else old.end,
         waiting=merged(without(waiting, outcome.given_up)),
         floor=max((at for at in (old.floor, outcome.floor) if at), default=None),
-        version=old.version,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 
 from detector import packaged
@@ -100,6 +103,12 @@ def _duration(value: Any) -> timedelta:
     return length
 
 
+def _reaching(every: timedelta | None, reach: timedelta) -> timedelta:
+    if every is not None and reach <= every:
+        raise DetectorError("must be longer than `every`, or time is left out", hint="as in 6h")
+    return reach
+
+
 Url: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(web_url, value))]
 Cluster: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_cluster, value))]
 Space: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_space, value))]
@@ -148,6 +157,18 @@ class Schedule(Table):
     chunk: Duration = timedelta(hours=1)
 
 
+class LateSweep(Table):
+    """How often the past is asked again for what became searchable late; `every` None is never."""
+
+    every: Duration | None = None
+    reach: Annotated[Duration, Field(validate_default=True)] = timedelta(hours=6)
+
+    @field_validator("reach")
+    @classmethod
+    def _further_than_every(cls, reach: timedelta, info: ValidationInfo) -> timedelta:
+        return checked(partial(_reaching, info.data.get("every")), reach)
+
+
 class Kibana(Table):
     """Where people open alerts; its `space` is Kibana's own, not that of `Settings`."""
 
@@ -182,6 +203,7 @@ class Settings(Table):
     flood: Annotated[int, Field(ge=1)] = 20
     exclude_tiers: Names = ("data_frozen",)
     schedule: Schedule = Schedule()
+    late_sweep: LateSweep = LateSweep()
     kibana: Kibana = Kibana()
     log: Log = Log()
 

@@ -30,6 +30,7 @@ STATE: Mapping[str, Any] = {
     "end": DATE,
     "waiting": SPAN,
     "floor": DATE,
+    "since": DATE,
     "updated": DATE,
 }
 RUNS: Mapping[str, Any] = {
@@ -106,6 +107,7 @@ def checkpoint(saved: Checkpoint, updated: datetime | None = None) -> dict[str, 
         "end": _iso(saved.end),
         "waiting": [_span(window) for window in saved.waiting],
         "floor": None if saved.floor is None else _iso(saved.floor),
+        "since": None if saved.since is None else _iso(saved.since),
     }
 
 
@@ -114,9 +116,10 @@ def read_checkpoint(document: Mapping[str, Any]) -> Checkpoint:
     waiting = tuple(
         Window(_time(span["start"]), _time(span["end"])) for span in document.get("waiting", ())
     )
-    floor = document.get("floor")
-    end = _time(document["end"])
-    return Checkpoint(document["rule_id"], end, waiting, None if floor is None else _time(floor))
+    floor, since = (
+        _time(document[key]) if document.get(key) else None for key in ("floor", "since")
+    )
+    return Checkpoint(document["rule_id"], _time(document["end"]), waiting, floor, since)
 
 
 def run(record: RunRecord) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def test_kibanas_own_keys_are_all_there_but_those_of_a_server() -> None:
 
 
 def test_a_manual_run_keeps_its_nominal_time() -> None:
-    execution = TERMS.execution(NOW, NOW - timedelta(days=3), manual=True)
+    execution = TERMS.execution(NOW, NOW - timedelta(days=3), "backfill")
     match = Match((document(shell_event(NOW)),), NOW)
     alert = alerts.build(match, make_rule(), execution).document
     assert alert["@timestamp"] == "2026-03-01T12:00:00.000Z"

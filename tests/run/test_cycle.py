@@ -13,6 +13,7 @@ from detector.errors import Unavailable
 from detector.model import Alert, Answer, Failure, Rule, Search, Window, Written
 from detector.run import backfill, cycle
 from detector.run.cycle import Report
+from detector.run.schedule import Sweep
 from detector.store.memory import MemoryStore, Stored
 from tests.builders import INDEX, NOW, TERMS, make_rule, shell_event, stored
 
@@ -292,3 +293,43 @@ def test_a_cap_that_truncates_drops_the_rest_as_kibana_does() -> None:
     assert [report.alerts_created for report in reports] == [5, 0]
     assert "on_limit: truncate" in reports[0].runs[0].warnings[0]
     assert not reports[0].runs[0].gaps
+
+
+SWEEP = replace(TERMS, sweep=Sweep(timedelta(hours=1), timedelta(hours=6)))
+
+
+def sweep(store: MemoryStore, minutes: float, **changes: Any) -> Report:
+    now = NOW + timedelta(minutes=minutes)
+    return cycle.run(store, [make_rule(**changes)], now, SWEEP, clock=lambda: now)
+
+
+def test_an_event_that_became_searchable_late_is_swept_up_and_marked() -> None:
+    store = MemoryStore()
+    for minutes in range(0, 60, 5):
+        sweep(store, minutes)
+    store.documents += stored([shell_event(NOW + timedelta(minutes=12))])  # visible only now
+    assert sweep(store, 59).alerts_created == 0, "no look-back reaches it, no sweep is due"
+    report = sweep(store, 61)
+    assert report.alerts_created == 1
+    assert [record.kind for record in report.runs] == ["live", "late"]
+    assert "after the look-back had passed" in report.runs[1].warnings[0]
+    (alert,) = store.alerts.values()
+    assert alert.document["detector.late"] is True
+    assert [record.kind for record in sweep(store, 65).runs] == ["live"], "once an hour"
+
+
+def test_a_sweep_begins_where_the_rule_began() -> None:
+    store = MemoryStore(stored([shell_event(ago(minutes=30))]))
+    for minutes in range(50, 70, 5):
+        assert sweep(store, minutes).alerts_created == 0
+
+
+def test_a_sweep_leaves_what_waits_and_what_is_a_gap_to_them() -> None:
+    store = MemoryStore()
+    sweep(store, 0)
+    flood = [shell_event(NOW + timedelta(minutes=50, seconds=n / 10)) for n in range(600)]
+    store.documents += stored(flood)
+    assert sweep(store, 55, max_signals=10).alerts_created == 10 + 1
+    late = sweep(store, 61, max_signals=10)
+    assert late.alerts_created == 0
+    assert not any(record.gaps for record in late.runs)

@@ -35,7 +35,7 @@ ALERT = Alert(
     "saved",
     [
         Checkpoint("rule-1", NOW),
-        Checkpoint("rule-1", NOW + timedelta(microseconds=1), (WINDOW, WINDOW), NOW),
+        Checkpoint("rule-1", NOW + timedelta(microseconds=1), (WINDOW, WINDOW), NOW, NOW),
     ],
 )
 def test_a_checkpoint_comes_back_as_it_was(saved: Checkpoint) -> None:
