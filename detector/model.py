@@ -240,6 +240,19 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Backfilled:
+    """What a backfill that has not finished has covered of a rule, as the rule was then.
+
+    `since` is when it first began. Without `windows` there is nothing to go on with.
+    """
+
+    rule_id: str
+    rule_hash: str
+    since: datetime
+    windows: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A span no run has covered, and why."""
 
@@ -286,3 +299,28 @@ class RunRecord:
     search_ms: int = 0
     write_ms: int = 0
     rule_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A daemon as it last told of itself; `beat` changes each time it does.
+
+    Members of equal `group` divide the same rules among them: each runs those of the `shards` it
+    holds. `place` is equal for processes that can see each other. `renewed` is for people alone:
+    whether a member lives is never told by a clock of another machine.
+    """
+
+    id: str
+    beat: int
+    group: str
+    shards: tuple[int, ...] = ()
+    place: str = ""
+    renewed: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """All daemons of a space and what they hold; `version` as in `Checkpoint`."""
+
+    members: tuple[Member, ...] = ()
+    version: tuple[int, int] | None = None

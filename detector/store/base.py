@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
-from detector.model import Alert, Answer, Checkpoint, RunRecord, Search, Survey, Written
+from detector.model import (
+    Alert,
+    Answer,
+    Backfilled,
+    Checkpoint,
+    Leases,
+    RunRecord,
+    Search,
+    Survey,
+    Written,
+)
 
 
 class Store(Protocol):
@@ -18,6 +28,9 @@ class Store(Protocol):
         applied), oldest first, copies with equal times by index and id. What goes wrong with one
         search is its `Failure`; the others are answered all the same. Never raises `StoreError`.
         """
+
+    def session(self) -> Self:
+        """The same store for another thread: what its searches hold open is its own."""
 
     def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
         """Count what satisfies `searches`, all together, and the most frequent values of `fields`.
@@ -56,3 +69,28 @@ class Store(Protocol):
 
     def record_runs(self, records: Iterable[RunRecord]) -> None:
         """Remember finished runs. Comes last: a crash before it repeats a run, never skips one."""
+
+    def backfilled(self, rule_ids: Collection[str]) -> dict[str, Backfilled]:
+        """How far backfills that have not finished have got; other rules are absent.
+
+        Raises `NotSetUp` as `checkpoints` does, and `StoreError`.
+        """
+
+    def save_backfilled(self, progress: Iterable[Backfilled]) -> None:
+        """Remember how far a backfill has got; forget it where nothing is covered."""
+
+
+class LeaseTable(Protocol):
+    """Where daemons tell of each other: one table per space, read and written as a whole.
+
+    Never waits longer than a lease is good for.
+    """
+
+    def read(self) -> Leases:
+        """The table as it is now; empty where no daemon has written yet. Raises `StoreError`."""
+
+    def save(self, leases: Leases) -> bool:
+        """Write it if its `version` is still the latest; False where another was quicker.
+
+        Raises `NotSetUp` where the index is missing or older than this detector, and `StoreError`.
+        """

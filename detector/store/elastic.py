@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from detector.errors import Forbidden, NotSetUp, Rejected, StoreError, Unavailable
 from detector.language import dsl, fields, tree
 from detector.model import (
     Alert,
     Answer,
+    Backfilled,
     Checkpoint,
     Cursor,
     Failure,
@@ -53,6 +55,12 @@ class ElasticStore:
         self.clock = ClusterClock(self._time)
         self._points: dict[tuple[str, ...], str] = {}
         self._compiled: dict[int, tuple[tree.Node, dsl.Compiled]] = {}
+
+    def session(self) -> Self:
+        """The same client, clock and translations; points in time of its own."""
+        session = copy.copy(self)
+        session._points = {}
+        return session
 
     # -- searches
 
@@ -216,25 +224,25 @@ class ElasticStore:
     # -- state
 
     def checkpoints(self, rule_ids: Collection[str]) -> dict[str, Checkpoint]:
-        if not rule_ids:
-            return {}
-        try:
-            response = self.call(
-                lambda: self.client.mget(index=self.names.state, ids=sorted(rule_ids))
-            )
-        except Rejected as error:
-            raise self._not_set_up() from error
-        missing = [doc["error"] for doc in response["docs"] if "error" in doc]
-        if missing:
-            raise self._not_set_up()
         return {
             doc["_id"]: replace(
                 indices.read_checkpoint(doc["_source"]),
                 version=(doc["_seq_no"], doc["_primary_term"]),
             )
-            for doc in response["docs"]
-            if doc["found"]
+            for doc in self._state(rule_ids)
         }
+
+    def _state(self, ids: Collection[str]) -> list[dict[str, Any]]:
+        """The documents of the state index that exist."""
+        if not ids:
+            return []
+        try:
+            response = self.call(lambda: self.client.mget(index=self.names.state, ids=sorted(ids)))
+        except Rejected as error:
+            raise self._not_set_up() from error
+        if any("error" in doc for doc in response["docs"]):
+            raise self._not_set_up()
+        return [doc for doc in response["docs"] if doc["found"]]
 
     def _not_set_up(self) -> NotSetUp:
         return NotSetUp(
@@ -260,6 +268,23 @@ class ElasticStore:
         for record in records:
             target = self.names.runs(record.started)
             lines += [{"index": {"_index": target, "_id": record.uuid}}, indices.run(record)]
+        for item in self._bulk(lines):
+            if "error" in item:
+                raise _rejected(item)
+
+    def backfilled(self, rule_ids: Collection[str]) -> dict[str, Backfilled]:
+        found = self._state([indices.backfilled_id(rule_id) for rule_id in rule_ids])
+        saved = [indices.read_backfilled(doc["_source"]) for doc in found]
+        return {one.rule_id: one for one in saved}
+
+    def save_backfilled(self, progress: Iterable[Backfilled]) -> None:
+        lines: list[Any] = []
+        for saved in progress:
+            at = {"_index": self.names.state, "_id": indices.backfilled_id(saved.rule_id)}
+            if saved.windows:
+                lines += [{"index": at}, indices.backfilled(saved, datetime.now(UTC))]
+            else:
+                lines.append({"delete": at})
         for item in self._bulk(lines):
             if "error" in item:
                 raise _rejected(item)

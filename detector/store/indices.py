@@ -11,9 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from detector.model import Alert, Checkpoint, Gap, RunRecord, Window
+from detector.model import (
+    Alert,
+    Backfilled,
+    Checkpoint,
+    Gap,
+    Leases,
+    Member,
+    RunRecord,
+    Window,
+)
 
-SCHEMA = 1
+SCHEMA = 2
 """Raised with every change of a mapping, so that setup knows what to renew."""
 
 PRIORITY = 300
@@ -32,6 +41,9 @@ STATE: Mapping[str, Any] = {
     "floor": DATE,
     "since": DATE,
     "updated": DATE,
+    "rule_hash": KEYWORD,
+    "covered": SPAN,
+    "members": UNREAD,
 }
 RUNS: Mapping[str, Any] = {
     "uuid": KEYWORD,
@@ -113,13 +125,73 @@ def checkpoint(saved: Checkpoint, updated: datetime | None = None) -> dict[str, 
 
 def read_checkpoint(document: Mapping[str, Any]) -> Checkpoint:
     """A checkpoint back, without its version."""
-    waiting = tuple(
-        Window(_time(span["start"]), _time(span["end"])) for span in document.get("waiting", ())
-    )
+    waiting = tuple(_window(span) for span in document.get("waiting", ()))
     floor, since = (
         _time(document[key]) if document.get(key) else None for key in ("floor", "since")
     )
     return Checkpoint(document["rule_id"], _time(document["end"]), waiting, floor, since)
+
+
+def backfilled_id(rule_id: str) -> str:
+    """Beside the checkpoints, whose ids are the rules' own."""
+    return f"backfill:{rule_id}"
+
+
+def backfilled(saved: Backfilled, updated: datetime) -> dict[str, Any]:
+    """How far a backfill has got with a rule, as a document."""
+    return {
+        "rule_id": saved.rule_id,
+        "rule_hash": saved.rule_hash,
+        "since": _iso(saved.since),
+        "covered": [_span(window) for window in saved.windows],
+        "updated": _iso(updated),
+    }
+
+
+def read_backfilled(document: Mapping[str, Any]) -> Backfilled:
+    """How far a backfill has got, back."""
+    return Backfilled(
+        rule_id=document["rule_id"],
+        rule_hash=document["rule_hash"],
+        since=_time(document["since"]),
+        windows=tuple(_window(span) for span in document["covered"]),
+    )
+
+
+LEASES = "lease:table"
+"""The one document that says which daemons there are and what each of them runs."""
+
+
+def leases(table: Leases, updated: datetime) -> dict[str, Any]:
+    """The daemons of a space, as a document; its version is the store's and not written."""
+    return {"members": [_member(member) for member in table.members], "updated": _iso(updated)}
+
+
+def read_leases(document: Mapping[str, Any]) -> Leases:
+    """The daemons back, without the version."""
+    return Leases(tuple(_read_member(member) for member in document["members"]))
+
+
+def _member(member: Member) -> dict[str, Any]:
+    return {
+        "id": member.id,
+        "beat": member.beat,
+        "group": member.group,
+        "shards": list(member.shards),
+        "place": member.place,
+        "renewed": None if member.renewed is None else _iso(member.renewed),
+    }
+
+
+def _read_member(document: Mapping[str, Any]) -> Member:
+    return Member(
+        id=document["id"],
+        beat=document["beat"],
+        group=document["group"],
+        shards=tuple(document["shards"]),
+        place=document["place"],
+        renewed=_time(document["renewed"]) if document.get("renewed") else None,
+    )
 
 
 def run(record: RunRecord) -> dict[str, Any]:
@@ -183,6 +255,10 @@ def _gap(gap: Gap) -> dict[str, str]:
 
 def _span(window: Window) -> dict[str, str]:
     return {"start": _iso(window.start), "end": _iso(window.end)}
+
+
+def _window(span: Mapping[str, str]) -> Window:
+    return Window(_time(span["start"]), _time(span["end"]))
 
 
 def _iso(time: datetime) -> str:

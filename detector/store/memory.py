@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Self
 
 from dateutil import parser as dates
 
@@ -16,10 +18,12 @@ from detector.language import evaluate, fields
 from detector.model import (
     Alert,
     Answer,
+    Backfilled,
     Checkpoint,
     Cursor,
     Document,
     Failure,
+    Leases,
     Page,
     RunRecord,
     Search,
@@ -47,6 +51,7 @@ class MemoryStore:
         self.runs: list[RunRecord] = []
         self._page_size = page_size
         self._checkpoints: dict[str, Checkpoint] = {}
+        self._backfilled: dict[str, Backfilled] = {}
 
     def search(self, searches: Sequence[Search]) -> list[Answer]:
         return [self._answer(search) for search in searches]
@@ -80,6 +85,9 @@ class MemoryStore:
             if holds(stored.source):
                 found.append(_document(stored, search, time))
         return sorted(found, key=lambda document: (document.time, document.index, document.id))
+
+    def session(self) -> Self:
+        return self
 
     def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
         found = [document for search in searches for document in self._documents(search)]
@@ -122,7 +130,36 @@ class MemoryStore:
         return conflicts
 
     def record_runs(self, records: Iterable[RunRecord]) -> None:
-        self.runs += records
+        for record in records:
+            self.runs = [run for run in self.runs if run.uuid != record.uuid] + [record]
+
+    def backfilled(self, rule_ids: Collection[str]) -> dict[str, Backfilled]:
+        return {id_: self._backfilled[id_] for id_ in rule_ids if id_ in self._backfilled}
+
+    def save_backfilled(self, progress: Iterable[Backfilled]) -> None:
+        for saved in progress:
+            self._backfilled[saved.rule_id] = saved
+            if not saved.windows:
+                del self._backfilled[saved.rule_id]
+
+
+class MemoryLeases:
+    """The contract of `store.base.LeaseTable` for daemons in one process."""
+
+    def __init__(self) -> None:
+        self._leases = Leases()
+        self._saving = threading.Lock()
+
+    def read(self) -> Leases:
+        return self._leases
+
+    def save(self, leases: Leases) -> bool:
+        with self._saving:
+            if leases.version != self._leases.version:
+                return False
+            number = leases.version[0] + 1 if leases.version else 0
+            self._leases = replace(leases, version=(number, 1))
+            return True
 
 
 def instant(source: Source, field: str) -> datetime | None:

@@ -14,6 +14,7 @@ from detector import alerts
 from detector.detect import query
 from detector.model import (
     Alert,
+    Backfilled,
     Checkpoint,
     Document,
     Match,
@@ -199,3 +200,30 @@ def test_a_run_may_be_recorded_twice(signatory: Signatory) -> None:
     record = RunRecord("u", "r", "name", WINDOW, NOW, "succeeded", "live", matches=3)
     signatory.store.record_runs([record])
     signatory.store.record_runs([record])
+
+
+def test_how_far_a_backfill_got_is_beside_the_checkpoint_and_can_be_forgotten(
+    signatory: Signatory,
+) -> None:
+    store = signatory.store
+    store.save_checkpoints([Checkpoint("r", NOW)])
+    progress = Backfilled("r", "1a2b", NOW, (WINDOW, Window(NOW, at(minutes=-1))))
+    store.save_backfilled([progress, replace(progress, rule_id="other")])
+    assert store.backfilled(["r", "never"]) == {"r": progress}
+    assert store.checkpoints(["r", "other"]).keys() == {"r"}
+    store.save_backfilled([replace(progress, windows=())])
+    store.save_backfilled([replace(progress, rule_id="never", windows=())])
+    assert store.backfilled(["r", "never"]) == {}
+
+
+def test_what_one_session_lets_go_of_another_still_holds(signatory: Signatory) -> None:
+    signatory.add(
+        Stored(INDEX, str(n), shell_event(at(minutes=1, seconds=n))) for n in range(3 * PAGE)
+    )
+    one, other = signatory.store.session(), signatory.store.session()
+    (first,) = one.search([ask()])
+    assert isinstance(first, Page)
+    assert first.next
+    assert len(read(other, ask())) == 3 * PAGE
+    other.release()
+    assert len(read(one, first.next)) == 2 * PAGE

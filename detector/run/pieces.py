@@ -1,0 +1,117 @@
+"""Spans to backfill in, pieces out; run records of pieces in, what they come to together. Pure.
+
+An event rule's answer does not depend on where time is cut: a piece is what is asked, recorded and,
+after a crash, not asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import groupby
+
+from detector.model import Gap, Rule, RunRecord, Window
+from detector.run.schedule import cut
+from detector.windows import merged, without
+
+AT_MOST = 32
+"""Pieces of a span: every rule is asked once a piece, and every piece is a write of its own."""
+
+STEPS = tuple(timedelta(minutes=m) for m in (1, 5, 15, 60, 180, 360, 720, 1_440, 4_320, 10_080))
+WORST = ("succeeded", "partial failure", "failed")
+SAID = 20
+"""Different warnings a record keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A span between two marks of the grid, and what of it each rule has to be asked for."""
+
+    window: Window
+    asks: tuple[tuple[Rule, Window], ...]
+
+
+def step(window: Window) -> timedelta:
+    """The grid on which `window` is cut: not finer than a minute, not coarser than a week."""
+    length = window.end - window.start
+    return next((one for one in STEPS if length / one <= AT_MOST), STEPS[-1])
+
+
+def plan(
+    wanted: Mapping[Rule, Iterable[Window]], covered: Mapping[Rule, Sequence[Window]]
+) -> list[Piece]:
+    """All pieces, oldest first; one whose `asks` are empty is covered already."""
+    asks: dict[Window, list[tuple[Rule, Window]]] = {}
+    for rule, spans in wanted.items():
+        for span in merged(spans):
+            for piece in cut(span, step(span)):
+                left = without([piece], covered.get(rule, ()))
+                asks.setdefault(piece, []).extend((rule, window) for window in left)
+    oldest = sorted(asks, key=lambda window: (window.start, window.end))
+    return [Piece(window, tuple(asks[window])) for window in oldest]
+
+
+def joined(records: Iterable[RunRecord]) -> list[RunRecord]:
+    """Records of one rule whose windows touch and that ended alike, as one; oldest first.
+
+    It keeps the id of the earliest begun, so that recording it again replaces what was recorded.
+    """
+    together: list[RunRecord] = []
+    for record in sorted(records, key=lambda record: (record.rule_id, record.window.start)):
+        if together and _alike(together[-1], record):
+            together[-1] = _both(together[-1], record)
+        else:
+            together.append(record)
+    return together
+
+
+def _alike(one: RunRecord, other: RunRecord) -> bool:
+    return (
+        one.rule_id == other.rule_id
+        and one.window.end == other.window.start
+        and one.error == other.error
+        and {gap.reason for gap in one.gaps} == {gap.reason for gap in other.gaps}
+    )
+
+
+def _both(one: RunRecord, other: RunRecord) -> RunRecord:
+    first = min(one, other, key=lambda record: record.started)
+    return replace(
+        first,
+        window=Window(one.window.start, other.window.end),
+        status=max(one.status, other.status, key=WORST.index),
+        matches=one.matches + other.matches,
+        alerts_created=one.alerts_created + other.alerts_created,
+        alerts_existing=one.alerts_existing + other.alerts_existing,
+        differing=one.differing + other.differing,
+        warnings=tuple(dict.fromkeys((*one.warnings, *other.warnings)))[:SAID],
+        gaps=together((*one.gaps, *other.gaps)),
+        search_ms=one.search_ms + other.search_ms,
+        write_ms=one.write_ms + other.write_ms,
+    )
+
+
+def uncovered(records: Iterable[RunRecord], unasked: Iterable[Gap] = ()) -> tuple[Gap, ...]:
+    """What was not covered and why, from the records and from pieces that were never asked."""
+    found = list(unasked)
+    for record in records:
+        if record.error is not None:
+            found.append(Gap(record.rule_id, record.window, record.error))
+        else:
+            found += record.gaps
+    return together(found)
+
+
+def together(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+    """Gaps of one rule and reason that touch or overlap told as one, oldest first."""
+
+    def same(gap: Gap) -> tuple[str, str]:
+        return gap.rule_id, gap.reason
+
+    found = [
+        Gap(rule_id, window, reason)
+        for (rule_id, reason), group in groupby(sorted(gaps, key=same), key=same)
+        for window in merged(gap.window for gap in group)
+    ]
+    return tuple(sorted(found, key=lambda gap: (gap.window.start, *same(gap))))
