@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from detector.node.jars import SERVER, VERSION, Jar
 
-MODULES = {"transport-netty4": "org.elasticsearch.transport.netty4.Netty4Plugin"}
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A part of the server that is loaded by its class; it sees the classes of what it extends."""
+
+    classname: str
+    extends: str | None = None
+
+
+MODULES = {"transport-netty4": Module("org.elasticsearch.transport.netty4.Netty4Plugin")}
 DESCRIPTOR = """\
 name={name}
 description={name}
@@ -18,25 +28,29 @@ java.version=21
 """
 
 
-def build(folder: Path, jars: Mapping[Jar, Path]) -> Path:
+def build(folder: Path, jars: Mapping[Jar, Path], modules: Mapping[str, Module] = MODULES) -> Path:
     """Fill `folder` with links to `jars`; it holds no data, so every node may share it."""
     for name in ("config", "plugins"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "config" / "elasticsearch.yml").touch()
-    for name, classname in MODULES.items():
-        module = folder / "modules" / name
-        module.mkdir(parents=True, exist_ok=True)
+    for name, module in modules.items():
+        place = folder / "modules" / name
+        place.mkdir(parents=True, exist_ok=True)
         for jar, path in jars.items():
             if jar.place == name:
-                _link(module / jar.name, path)
-        text = DESCRIPTOR.format(name=name, classname=classname, version=VERSION)
-        _write(module / "plugin-descriptor.properties", text)
+                _link(place / jar.name, path)
+        _write(place / "plugin-descriptor.properties", _descriptor(name, module))
     return folder
 
 
 def class_path(jars: Mapping[Jar, Path]) -> list[str]:
     """Return the server's own jars, which no module may bring a second time."""
     return [str(path) for jar, path in jars.items() if jar.place == SERVER]
+
+
+def _descriptor(name: str, module: Module) -> str:
+    text = DESCRIPTOR.format(name=name, classname=module.classname, version=VERSION)
+    return text + (f"extended.plugins={module.extends}\n" if module.extends else "")
 
 
 def _link(link: Path, target: Path) -> None:

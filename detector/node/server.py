@@ -79,21 +79,35 @@ def run_for_users(folder: Folder, settings: Mapping[str, str], options: Sequence
     _close_when(server, lambda: locks.claim(folder.users) is not None)
 
 
-def run_for_parent(settings: Mapping[str, str], options: Sequence[str], pidfile: Path) -> None:
-    """Run until the process that started this one has gone."""
+def run_for_parent(
+    settings: Mapping[str, str],
+    options: Sequence[str],
+    pidfile: Path,
+    installed: Callable[[], jvm.Installation] | None = None,
+) -> None:
+    """Run until the process that started this one has gone; `installed` makes another node's."""
     parent = os.getppid()
     pidfile.write_text(str(os.getpid()), "utf-8")
     logs = Path(settings["path.logs"])
     logs.mkdir(parents=True, exist_ok=True)
     _write_to(logs / "node.log")
-    _close_when(_start(settings, options), lambda: os.getppid() != parent)
+    server = _start(settings, options, installed or _installed)
+    _close_when(server, lambda: os.getppid() != parent)
 
 
-def _start(settings: Mapping[str, str], options: Sequence[str]) -> jvm.Server:
+def _installed() -> jvm.Installation:
     files = jars.fetch(jars.table(), jars.cache() / "jars")
     place = home.build(jars.cache() / f"home-{jars.VERSION}", files)
-    whole = SETTINGS | {"path.home": str(place)} | dict(settings)
-    return jvm.start(place, home.class_path(files), whole, options)
+    return jvm.Installation(place, home.class_path(files))
+
+
+def _start(
+    settings: Mapping[str, str],
+    options: Sequence[str],
+    installed: Callable[[], jvm.Installation] = _installed,
+) -> jvm.Server:
+    made = installed()
+    return jvm.start(made, SETTINGS | {"path.home": str(made.home)} | dict(settings), options)
 
 
 def _close_when(server: jvm.Server, unused: Callable[[], bool]) -> None:
