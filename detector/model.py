@@ -214,11 +214,15 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of alerts handed to a store, by id; `refused` gives the reason."""
+    """What became of alerts handed to a store, by id.
+
+    `refused` gives the reason of those refused for good, `held` of those not written for now.
+    """
 
     created: frozenset[str]
     existing: frozenset[str]
     refused: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

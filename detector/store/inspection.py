@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from detector.errors import StoreError
 from detector.model import Problem, Rule
+from detector.store import installation
 from detector.store.elastic import ElasticStore
 
 OLDEST = (8, 0)
@@ -37,6 +38,8 @@ def _setup(store: ElasticStore) -> Iterator[Problem]:
             lambda name=name: store.client.indices.exists_index_template(name=name)  # type: ignore[misc]
         ):
             yield Problem(f"the index template {name} is missing", hint=hint)
+    for index in installation.outdated(store):
+        yield Problem(f"the index {index} is older than this detector", hint="run `detector setup`")
 
 
 def _indices(store: ElasticStore, rules: Sequence[Rule]) -> Iterator[Problem]:

@@ -39,7 +39,38 @@ def install(store: ElasticStore, alerts_template: Template) -> list[Installed]:
     for name, body in names.templates().items():
         done.append(_template(store, name, body, ()))
     done += [_index(store, name) for name in (names.state, names.deadletter)]
-    return done
+    return done + [Installed("index", name, "updated") for name in _renew(store)]
+
+
+def outdated(store: ElasticStore) -> dict[str, dict[str, Any]]:
+    """Indices of state whose mapping is older than this detector, and the mapping they are to have.
+
+    An index keeps the mapping it was made with, and a strict one refuses a field that is new.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for body in store.names.templates().values():
+        wanted = body["template"]["mappings"]
+        current = store.call(
+            lambda pattern=body["index_patterns"][0]: store.client.indices.get_mapping(  # type: ignore[misc]
+                index=pattern, expand_wildcards="all", ignore_unavailable=True
+            )
+        )
+        for index, said in current.items():
+            if said["mappings"].get("_meta", {}).get("schema", 0) < wanted["_meta"]["schema"]:
+                found[index] = wanted
+    return found
+
+
+def _renew(store: ElasticStore) -> list[str]:
+    """Add what is new to the mappings of indices that were there already; their names."""
+    renewed = outdated(store)
+    for index, mapping in renewed.items():
+        store.call(
+            lambda index=index, mapping=mapping: store.client.indices.put_mapping(  # type: ignore[misc]
+                index=index, meta=mapping["_meta"], properties=mapping["properties"]
+            )
+        )
+    return sorted(renewed)
 
 
 def _with_known_types(store: ElasticStore, name: str, template: Template) -> Installed:
