@@ -6,6 +6,7 @@ DetectorError
 ├── SettingsError      a configuration file, an environment variable, an option
 ├── StoreError         a store that did not answer as asked
 │   ├── Unavailable    for now: refused connection, time-out, 429, 502-504; the next run covers it
+│   │   └── Blocked    until somebody acts: a full disk, a closed index; not asked again at once
 │   ├── Rejected       for good: the store understood and said no
 │   ├── Forbidden      the credentials are missing, wrong or too weak
 │   └── NotSetUp       templates or indices are missing: `detector setup` makes them
@@ -63,7 +64,18 @@ class StoreError(DetectorError):
 
 
 class Unavailable(StoreError):
-    """The store cannot answer for now; what was asked may be asked again."""
+    """The store cannot answer for now; what was asked may be asked again.
+
+    `after` is for how many seconds it wants to be left alone.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, after: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.after = after
+
+
+class Blocked(Unavailable):
+    """The store takes no writes until somebody acts; nothing is lost, and asking soon is vain."""
 
 
 class Rejected(StoreError):

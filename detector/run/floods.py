@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from detector import alerts, detect
+from detector.errors import Unavailable
 from detector.run.lockstep import Run
 from detector.store.base import Store
 
@@ -23,6 +24,8 @@ def tell(store: Store, run: Run, held: Sequence[Run]) -> None:
     survey = store.survey(searches, alerts.telling_fields(rule))
     alert = alerts.flood(rule, run.execution, survey, run.window, windows)
     written = store.write_alerts([alert])
+    for reason in written.held.values():
+        raise Unavailable(f"the alert of a flood cannot be written for now: {reason}")
     run.created += len(written.created)
     run.existing += len(written.existing)
     run.warn(

@@ -15,7 +15,7 @@ from typing import Literal
 
 from detector import alerts
 from detector.detect import detect
-from detector.errors import DetectorError, StoreError
+from detector.errors import DetectorError, StoreError, Unavailable
 from detector.model import (
     Alert,
     Ask,
@@ -34,6 +34,8 @@ from detector.model import (
 from detector.store.base import Store
 
 Kind = Literal["live", "catch-up", "late", "backfill"]
+
+STOPPED = "stopped before it was finished"
 
 
 @dataclass(slots=True)
@@ -210,7 +212,7 @@ def drive(
             active = [run for run in active if not run.done]
             if active and stopping():
                 for run in active:
-                    run.fail(StoreError("stopped before it was finished"))
+                    run.fail(StoreError(STOPPED))
                 break
             _ask(store, active)
             watch(runs)
@@ -318,5 +320,7 @@ def _create(store: Store, fresh: dict[Run, list[Alert]]) -> None:
         run.budget.spend(created)
         run.write_ms += took if built else 0
         for alert in built:
+            if reason := written.held.get(alert.id):
+                run.fail(Unavailable(f"an alert cannot be written for now: {reason}"))
             if reason := written.refused.get(alert.id):
                 run.warn(f"an alert was refused and kept as a dead letter: {reason}")

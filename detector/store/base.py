@@ -50,9 +50,9 @@ class Store(Protocol):
     def write_alerts(self, alerts: Sequence[Alert]) -> Written:
         """Create the alerts that do not exist yet; one that exists is never touched.
 
-        An alert refused for good is kept as a dead letter with the reason. Raises `StoreError`
-        when the store cannot take them for now: some may have been written, and writing all of
-        them again is right.
+        An alert refused for good is kept as a dead letter with the reason; one not taken for now is
+        held. Raises `StoreError` when the store answers nothing: some may have been written, and
+        writing all of them again is right.
         """
 
     def refresh(self) -> None:

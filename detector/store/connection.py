@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,12 +22,15 @@ import orjson
 from elasticsearch import Elasticsearch
 from elasticsearch.serializer import JsonSerializer
 
-from detector.errors import Forbidden, Rejected, StoreError, Unavailable
+from detector.errors import Blocked, Forbidden, Rejected, StoreError, Unavailable
+from detector.store.breaker import Breaker, Turn
 
 T = TypeVar("T")
 Client: TypeAlias = Elasticsearch
 
 FOR_NOW = frozenset({429, 502, 503, 504})
+UNREADY = 503
+PROBE_LIMIT = 5.0
 STRANGER = "something other than Elasticsearch answered"
 
 
@@ -36,15 +42,21 @@ class Patience:
     longest: float = 8.0
     budget: float = 30.0
 
-    def waits(self) -> Iterator[float]:
-        """The pauses between tries; ends when the budget is spent."""
-        deadline, step = time.monotonic() + self.budget, self.first
-        while True:
-            pause = random.uniform(0, step)  # noqa: S311 - jitter, not a secret
-            if time.monotonic() + pause > deadline:
-                return
-            yield pause
-            step = min(step * 2, self.longest)
+
+class Waits:
+    """The pauses between the tries of one request, until the budget is spent."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._step, self._longest = patience.first, patience.longest
+        self._deadline = time.monotonic() + patience.budget
+
+    def next(self, least: float = 0.0) -> float | None:
+        """Seconds to wait, `least` and more; None where the budget does not reach so far."""
+        pause = least + random.uniform(0, self._step)  # noqa: S311 - jitter, not a secret
+        if time.monotonic() + pause > self._deadline:
+            return None
+        self._step = min(self._step * 2, self._longest)
+        return pause
 
 
 class Json(JsonSerializer):
@@ -81,14 +93,16 @@ class Ndjson(Json):
         return b"".join(super(Ndjson, self).dumps(line).rstrip(b"\n") + b"\n" for line in lines)
 
 
-def connect(url: str, **options: Any) -> Elasticsearch:
+def connect(url: str, **options: Any) -> Client:
     """A client for `url`; `options` are the client's own (api_key, basic_auth, ca_certs, ...).
 
-    It does not retry: the store does, with pauses, and only what failed.
+    Several addresses of one cluster are separated by commas: they take turns, and one that does not
+    answer is left out for a while. The client does not retry: `Connection` does, with pauses, and
+    only what failed.
     """
     serializer, lines = Json(), Ndjson()
     return Elasticsearch(
-        _with_port(url),
+        [_with_port(address) for address in url.split(",")],
         serializers={
             "application/json": serializer,
             "application/vnd.elasticsearch+json": serializer,
@@ -111,24 +125,35 @@ def _with_port(url: str) -> str:
 
 
 class Connection:
-    """A client, and the patience with which its requests are made."""
+    """A client, the patience with which its requests are made, and what is known of the cluster."""
 
     def __init__(self, client: Client, patience: Patience | None = None) -> None:
         self.client = client
-        self.patience = patience or Patience()
+        self._patience = patience or Patience()
+        self._breaker = Breaker()
+        self._lock = threading.Lock()
 
-    def call(self, request: Callable[[], T]) -> T:
+    def waits(self) -> Waits:
+        """A budget of pauses, for several calls that together make one request."""
+        return Waits(self._patience)
+
+    def call(self, request: Callable[[], T], waits: Waits | None = None) -> T:
         """The answer to `request`, asked again with pauses while there is none for now.
 
-        Raises `StoreError`; `Unavailable` when the budget is spent.
+        Raises `StoreError`; `Unavailable` when the budget is spent, and at once while the cluster
+        is known to be away.
         """
-        waits = self.patience.waits()
+        waits = waits or self.waits()
         while True:
+            self._await_turn()
             try:
                 return self.once(request)
-            except Unavailable:
-                pause = next(waits, None)
+            except Blocked:
+                raise
+            except Unavailable as error:
+                pause = waits.next(error.after)
                 if pause is None:
+                    self._probe()
                     raise
             time.sleep(pause)
 
@@ -142,20 +167,76 @@ class Connection:
             raise translate(raised) from raised
         return answer
 
+    def _await_turn(self) -> None:
+        with self._lock:
+            turn = self._breaker.turn(time.monotonic())
+        if turn is Turn.PROBE:
+            self._probe()
+        if turn is not Turn.GO and (reason := self._breaker.reason):
+            wait = self._breaker.wait(time.monotonic())
+            raise Unavailable(f"{reason}; it is asked again in {wait:.0f} s at the earliest")
+
+    def _probe(self) -> None:
+        """Ask for the cluster itself: a request that fails may be at fault, this one is not."""
+        try:
+            self.once(self.client.options(request_timeout=PROBE_LIMIT).info)
+        except Unavailable as error:
+            with self._lock:
+                self._breaker.open(time.monotonic(), error.message)
+            return
+        except StoreError:
+            pass  # it is there, and said no
+        with self._lock:
+            self._breaker.close()
+
 
 def translate(error: elasticsearch.ApiError | elastic_transport.TransportError) -> StoreError:
     """The client's error as one of ours."""
     if isinstance(error, elasticsearch.UnsupportedProductError):
         return Unavailable(STRANGER, hint="is there a proxy or a login page between?")
     if isinstance(error, elasticsearch.ApiError):
-        status = error.meta.status
-        said = f"Elasticsearch answered {status}: {reason_of(error.body)}"
-        if status in {401, 403}:
-            return Forbidden(said, hint="check the credentials and `detector check`")
-        return Unavailable(said) if status in FOR_NOW else Rejected(said)
+        said = f"Elasticsearch answered {error.meta.status}: {reason_of(error.body)}"
+        return verdict(error.meta.status, error.body, said, _asked_pause(error.meta))
     if isinstance(error, elastic_transport.SerializationError):
         return Unavailable(f"{STRANGER}: {error.message}")
     return Unavailable(f"Elasticsearch cannot be reached: {error.message}")
+
+
+def verdict(status: int, error: Any, said: str, after: float = 0.0) -> StoreError:
+    """What an answer of `status` means; `error` is its body, or that of one item in it."""
+    kinds = set(_kinds(error))
+    if "index_closed_exception" in kinds:
+        return Blocked(said, hint="open the index, or delete it")
+    if "cluster_block_exception" in kinds and status != UNREADY:
+        return Blocked(said, hint="free disk space, or lift the block; nothing is lost meanwhile")
+    if status in {401, 403}:
+        return Forbidden(said, hint="check the credentials and `detector check`")
+    return Unavailable(said, after=after) if status in FOR_NOW else Rejected(said)
+
+
+def _kinds(error: Any) -> Iterator[str]:
+    """The types of an error and its causes."""
+    if isinstance(error, Mapping):
+        yield str(error.get("type"))
+        for key in ("error", "caused_by"):
+            yield from _kinds(error.get(key))
+        for cause in error.get("root_cause", ()):
+            yield from _kinds(cause)
+
+
+def _asked_pause(meta: elastic_transport.ApiResponseMeta) -> float:
+    """Seconds of a `Retry-After`, which is a number or a date (RFC 9110, 10.2.3)."""
+    asked = (meta.headers.get("retry-after") or "").strip()
+    if asked.isdecimal():
+        return float(asked)
+    try:
+        sent = parsedate_to_datetime(meta.headers.get("date") or "")
+    except ValueError:
+        sent = datetime.now(UTC)
+    try:
+        return max(0.0, (parsedate_to_datetime(asked) - sent).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def reason_of(error: Any) -> str:

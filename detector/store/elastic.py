@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from detector.errors import Forbidden, NotSetUp, Rejected, StoreError, Unavailable
+from detector.errors import Blocked, NotSetUp, Rejected, StoreError, Unavailable
 from detector.language import dsl, fields, tree
 from detector.model import (
     Alert,
@@ -25,12 +25,13 @@ from detector.model import (
 )
 from detector.store import counting, indices, msearch
 from detector.store.clock import ClusterClock
-from detector.store.connection import FOR_NOW, Client, Connection, Json, Patience, reason_of
+from detector.store.connection import Client, Connection, Json, Patience, reason_of, verdict
 from detector.store.msearch import Asked
 
 WRITE_CHUNK = 1_000
 WRITE_BYTES = 8_000_000
 LOOKUP_CHUNK = 5_000
+CREATED, EXISTS = 201, 409
 
 
 class ElasticStore:
@@ -154,8 +155,18 @@ class ElasticStore:
         return self._ask(replace(search, cursor=Cursor(point)))
 
     def _msearch(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
-        lines = [line for item in asked for line in (item.header, item.body)]
-        return list(self.call(lambda: self.client.msearch(searches=lines))["responses"])
+        """A response for each; what was refused for now is asked again, and only that."""
+        responses: dict[int, dict[str, Any]] = {}
+        pending, waits = list(range(len(asked))), self.connection.waits()
+        while True:
+            lines = [line for i in pending for line in (asked[i].header, asked[i].body)]
+            answer = self.call(lambda lines=lines: self.client.msearch(searches=lines), waits)  # type: ignore[misc]
+            responses |= zip(pending, answer["responses"], strict=True)
+            pending = [i for i in pending if msearch.was_rejected(responses[i])]
+            pause = waits.next() if pending else None
+            if pause is None:
+                return [responses[i] for i in range(len(asked))]
+            time.sleep(pause)
 
     # -- alerts
 
@@ -181,16 +192,19 @@ class ElasticStore:
         created: set[str] = set()
         existing: set[str] = set()
         refused: dict[str, str] = {}
+        held: dict[str, str] = {}
         for chunk in _by_bytes(alerts):
             for (alert, _), item in zip(chunk, self._create(chunk), strict=True):
-                if item["status"] == 201:
+                if item["status"] == CREATED:
                     created.add(alert.id)
-                elif item["status"] == 409:
+                elif item["status"] == EXISTS:
                     existing.add(alert.id)
+                elif isinstance(error := refusal(item, "an alert"), Unavailable):
+                    held[alert.id] = error.message
                 else:
                     refused[alert.id] = reason_of(item["error"])
                     self._bury(alert, refused[alert.id])
-        return Written(frozenset(created), frozenset(existing), refused)
+        return Written(frozenset(created), frozenset(existing), refused, held)
 
     def refresh(self) -> None:
         self.call(
@@ -198,22 +212,10 @@ class ElasticStore:
         )
 
     def _create(self, chunk: Sequence[tuple[Alert, bytes]]) -> list[dict[str, Any]]:
-        """What became of each; what failed for now is sent again, and only that."""
-        results: dict[str, dict[str, Any]] = {}
-        pending = list(chunk)
-        for pause in self.connection.patience.waits():
-            lines: list[Any] = []
-            for alert, body in pending:
-                lines += [{"create": {"_index": alert.index, "_id": alert.id}}, body]
-            response = self.call(lambda lines=lines: self.client.bulk(operations=lines))  # type: ignore[misc]
-            for (alert, _), item in zip(pending, response["items"], strict=True):
-                results[alert.id] = item["create"]
-            pending = [p for p in pending if results[p[0].id]["status"] in FOR_NOW]
-            if not pending:
-                return [results[alert.id] for alert, _ in chunk]
-            time.sleep(pause)
-        reason = reason_of(results[pending[0][0].id]["error"])
-        raise Unavailable(f"{len(pending)} alerts could not be written for now: {reason}")
+        """What became of each."""
+        return self._bulk(
+            [({"create": {"_index": alert.index, "_id": alert.id}}, body) for alert, body in chunk]
+        )
 
     def _bury(self, alert: Alert, reason: str) -> None:
         letter = indices.dead_letter(alert, reason, datetime.now(UTC))
@@ -240,8 +242,9 @@ class ElasticStore:
             response = self.call(lambda: self.client.mget(index=self.names.state, ids=sorted(ids)))
         except Rejected as error:
             raise self._not_set_up() from error
-        if any("error" in doc for doc in response["docs"]):
-            raise self._not_set_up()
+        for doc in response["docs"]:
+            if "error" in doc:
+                raise self._not_set_up() if _is_missing(doc["error"]) else _unread(doc["error"])
         return [doc for doc in response["docs"] if doc["found"]]
 
     def _not_set_up(self) -> NotSetUp:
@@ -252,25 +255,23 @@ class ElasticStore:
 
     def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> set[str]:
         saved = list(checkpoints)
-        lines: list[Any] = []
-        for checkpoint in saved:
-            lines += [_save_action(self.names.state, checkpoint), indices.checkpoint(checkpoint)]
-        conflicts = set()
-        for checkpoint, item in zip(saved, self._bulk(lines), strict=True):
+        index, conflicts = self.names.state, set()
+        items = self._bulk([(_save_action(index, c), indices.checkpoint(c)) for c in saved])
+        for checkpoint, item in zip(saved, items, strict=True):
             if item["status"] == 409:
                 conflicts.add(checkpoint.rule_id)
             elif "error" in item:
-                raise _rejected(item)
+                raise refusal(item)
         return conflicts
 
     def record_runs(self, records: Iterable[RunRecord]) -> None:
-        lines: list[Any] = []
+        operations = []
         for record in records:
-            target = self.names.runs(record.started)
-            lines += [{"index": {"_index": target, "_id": record.uuid}}, indices.run(record)]
-        for item in self._bulk(lines):
+            target = {"_index": self.names.runs(record.started), "_id": record.uuid}
+            operations.append(({"index": target}, indices.run(record)))
+        for item in self._bulk(operations):
             if "error" in item:
-                raise _rejected(item)
+                raise refusal(item)
 
     def backfilled(self, rule_ids: Collection[str]) -> dict[str, Backfilled]:
         found = self._state([indices.backfilled_id(rule_id) for rule_id in rule_ids])
@@ -278,22 +279,35 @@ class ElasticStore:
         return {one.rule_id: one for one in saved}
 
     def save_backfilled(self, progress: Iterable[Backfilled]) -> None:
-        lines: list[Any] = []
+        operations: list[Sequence[Any]] = []
         for saved in progress:
             at = {"_index": self.names.state, "_id": indices.backfilled_id(saved.rule_id)}
             if saved.windows:
-                lines += [{"index": at}, indices.backfilled(saved, datetime.now(UTC))]
+                operations.append(({"index": at}, indices.backfilled(saved, datetime.now(UTC))))
             else:
-                lines.append({"delete": at})
-        for item in self._bulk(lines):
+                operations.append(({"delete": at},))
+        for item in self._bulk(operations):
             if "error" in item:
-                raise _rejected(item)
+                raise refusal(item)
 
-    def _bulk(self, lines: list[Any]) -> list[dict[str, Any]]:
-        if not lines:
-            return []
-        response = self.call(lambda: self.client.bulk(operations=lines))
-        return [next(iter(item.values())) for item in response["items"]]
+    def _bulk(self, operations: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+        """What became of each; what failed for now is sent again, and only that.
+
+        An operation is an action and, unless it deletes, a document.
+        """
+        results: dict[int, dict[str, Any]] = {}
+        pending, waits = list(range(len(operations))), self.connection.waits()
+        while pending:
+            lines = [line for i in pending for line in operations[i]]
+            response = self.call(lambda lines=lines: self.client.bulk(operations=lines), waits)  # type: ignore[misc]
+            for i, item in zip(pending, response["items"], strict=True):
+                results[i] = next(iter(item.values()))
+            pending = [i for i in pending if _is_for_now(results[i])]
+            pause = waits.next() if pending else None
+            if pause is None:
+                break
+            time.sleep(pause)
+        return [results[i] for i in range(len(operations))]
 
     def _time(self) -> datetime:
         """The time of the node whose clock is furthest behind. Raises `StoreError`."""
@@ -308,18 +322,38 @@ class ElasticStore:
 
 def _answer(asked: Asked, response: Mapping[str, Any]) -> Answer:
     if "error" in response:
-        status, reason = response.get("status", 500), reason_of(response["error"])
-        kind = Forbidden if status in {401, 403} else Unavailable if status in FOR_NOW else Rejected
-        return Failure(kind(f"the search was refused ({status}): {reason}"))
+        status, error = response.get("status", 500), response["error"]
+        said = f"the search was refused ({status}): {reason_of(error)}"
+        return Failure(verdict(status, error, said))
     try:
         return msearch.read(asked, response)
     except Exception as error:  # noqa: BLE001 - a residual's fault ends its own rule's run only
         return Failure(Rejected(f"the answer could not be read: {error!r}"))
 
 
-def _rejected(item: Mapping[str, Any]) -> StoreError:
-    kind = Unavailable if item["status"] in FOR_NOW else Rejected
-    return kind(f"a state document was refused ({item['status']}): {reason_of(item['error'])}")
+def refusal(item: Mapping[str, Any], what: str = "a state document") -> StoreError:
+    """Why a document was not written: `item` is the answer for it."""
+    status, error = item["status"], item["error"]
+    said = f"{what} was refused ({status}): {reason_of(error)}"
+    if isinstance(error, Mapping) and error.get("type") == "strict_dynamic_mapping_exception":
+        hint = "run `detector setup` once with the same --url: it adds what is new"
+        return NotSetUp(f"the state indices are older than this detector: {said}", hint=hint)
+    return verdict(status, error, said)
+
+
+def _is_for_now(item: Mapping[str, Any]) -> bool:
+    """Whether it is worth sending once more; a block is lifted by somebody, not by a moment."""
+    error = refusal(item) if "error" in item else None
+    return isinstance(error, Unavailable) and not isinstance(error, Blocked)
+
+
+def _is_missing(error: Mapping[str, Any]) -> bool:
+    return error.get("type") == "index_not_found_exception"
+
+
+def _unread(error: Mapping[str, Any]) -> StoreError:
+    """A state document that exists cannot be read: its shard is away."""
+    return Unavailable(f"the state cannot be read for now: {reason_of(error)}")
 
 
 def _save_action(index: str, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -16,6 +16,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEEP_ALIVE = "2m"
 FOR_GOOD = frozenset({"query_shard_exception", "illegal_argument_exception", "parsing_exception"})
 """What a shard says when asking again changes nothing: a field of another type, a bad pattern."""
+BUSY = frozenset({"es_rejected_execution_exception", "circuit_breaking_exception"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,22 @@ def read(asked: Asked, response: Mapping[str, Any]) -> Page:
 def is_full(asked: Asked, response: Mapping[str, Any]) -> bool:
     """Whether a plain first page may have left something out."""
     return asked.search.cursor is None and len(response["hits"]["hits"]) == asked.size
+
+
+def was_rejected(response: Mapping[str, Any]) -> bool:
+    """Whether all or some of a response is missing because the cluster was too busy."""
+    said = [response["error"]] if "error" in response else _causes(response)
+    return any(
+        error.get("type") in BUSY and error.get("durability") != "PERMANENT" for error in said
+    )
+
+
+def _causes(response: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The reasons of shards that failed, of remote clusters as well."""
+    failures = [*response["_shards"].get("failures", ())]
+    for cluster in response.get("_clusters", {}).get("details", {}).values():
+        failures += cluster.get("failures", ())
+    return [failure["reason"] for failure in failures]
 
 
 def _query(search: Search, condition: Json, exclude_tiers: Sequence[str]) -> Json:
