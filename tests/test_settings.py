@@ -232,6 +232,11 @@ def test_secret_file_that_is_missing_or_empty_is_an_error(tmp_path: Path) -> Non
 
 LEAKS = [
     "elasticsearch: {api_key: hush}",
+    "heartbeat_url: ftp://beat.example/hush",
+    "heartbeat_url: 'https://beat.example/hush hush'",
+    "heartbeat_url: https://me:hush@beat.example/",
+    "heartbeat_url: [https://beat.example/hush]",
+    "heartbeat_url: 'https://beat.example/hush",
     "elasticsearch:\n  password: hush",
     "elasticsearch: {url: 'https://me:hush@host:9200'}",
     "elasticsearch: {url: 'https://me:hush@host:9200', urll: 1}",

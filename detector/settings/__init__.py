@@ -29,7 +29,11 @@ from detector.settings.source import Source
 from detector.text import durations
 from detector.text.faults import Fault, KeyPath, checked, faults
 
-SECRETS = (("elasticsearch", "api_key"), ("elasticsearch", "password"))
+SECRETS = (
+    ("elasticsearch", "api_key"),
+    ("elasticsearch", "password"),
+    ("elasticsearch", "bearer_token"),
+)
 DEFAULT_IDENTITY = (
     ("logs-cloud_defend*", ("event.id",)),
     ("*", ("event.id", "event.dataset", "@timestamp")),
@@ -59,6 +63,23 @@ def web_url(text: str) -> str:
 
 def _cluster(text: str) -> str:
     return text if text == "embedded" else web_url(text)
+
+
+def _fingerprint(text: str) -> str:
+    """SHA-256 alone: shorter digests can be forged."""
+    digits = text.replace(":", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        hint = "64 hexadecimal digits, as Elasticsearch prints at its first start"
+        raise DetectorError("not a SHA-256 fingerprint", hint=hint)
+    return digits
+
+
+def _heartbeat(text: str) -> str:
+    """As `web_url`, with any path and query: services name their clients there."""
+    web_url(text.partition("?")[0])
+    if not re.fullmatch(r"[!-~]+", text):
+        raise DetectorError("a URL is printable ASCII without blanks", hint="encode it with %")
+    return text
 
 
 def _space(text: str) -> str:
@@ -111,6 +132,12 @@ def _reaching(every: timedelta | None, reach: timedelta) -> timedelta:
 
 Url: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(web_url, value))]
 Cluster: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_cluster, value))]
+Fingerprint: TypeAlias = Annotated[
+    str, BeforeValidator(lambda value: _told(_fingerprint, value))
+]
+SecretUrl: TypeAlias = Annotated[
+    SecretStr, BeforeValidator(lambda value: _told(_heartbeat, value))
+]
 Space: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_space, value))]
 Duration: TypeAlias = Annotated[timedelta, BeforeValidator(lambda value: checked(_duration, value))]
 Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_listed)]
@@ -134,8 +161,9 @@ class Table(BaseModel):
 class Elasticsearch(Table):
     """How to reach the cluster. `url` is None, a URL, or `embedded`.
 
-    `api_key` and `password` come from the environment or from the files that `api_key_file` and
-    `password_file` name, and are read already; they never show.
+    `api_key`, `password` and `bearer_token` come from the environment or from the files that
+    `api_key_file`, `password_file` and `bearer_token_file` name, and are read already; they never
+    show.
     """
 
     url: Cluster | None = None
@@ -144,8 +172,12 @@ class Elasticsearch(Table):
     username: str | None = None
     password: SecretStr | None = None
     password_file: Path | None = None
+    bearer_token: SecretStr | None = None
+    bearer_token_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
     ca_certs: Path | None = None
-    ca_fingerprint: str | None = None
+    ca_fingerprint: Fingerprint | None = None
     verify_certs: bool = True
     request_timeout: Duration = timedelta(seconds=30)
 
@@ -167,6 +199,12 @@ class LateSweep(Table):
     @classmethod
     def _further_than_every(cls, reach: timedelta, info: ValidationInfo) -> timedelta:
         return checked(partial(_reaching, info.data.get("every")), reach)
+
+
+class Retention(Table):
+    """How long what detector remembers is kept; whole months are dropped."""
+
+    runs: Duration = timedelta(days=30)
 
 
 class Kibana(Table):
@@ -204,6 +242,9 @@ class Settings(Table):
     exclude_tiers: Names = ("data_frozen",)
     schedule: Schedule = Schedule()
     late_sweep: LateSweep = LateSweep()
+    silent_after: Duration = timedelta(hours=1)
+    heartbeat_url: SecretUrl | None = None
+    retention: Retention = Retention()
     kibana: Kibana = Kibana()
     log: Log = Log()
 
@@ -264,15 +305,22 @@ def _pairs(given: Any) -> Iterator[Fault]:
     user = ("elasticsearch", "username")
     if key and name:
         yield Fault(user, "both an API key and a user name are given", "give one of them")
+    elif given.get("bearer_token") and (key or name):
+        token = ("elasticsearch", "bearer_token")
+        yield Fault(token, "a bearer token is given and another way to log in", "give one of them")
     elif name and not password:
         hint = "set DETECTOR_ELASTICSEARCH_PASSWORD or `password_file`"
         yield Fault(user, "a user name needs a password", hint)
     elif password and not name:
         yield Fault(("elasticsearch", "password"), "a password needs `elasticsearch.username`")
-    certs = given.get("ca_certs")
-    if isinstance(certs, str) and not Path(certs).is_file():
-        message = f"`elasticsearch.ca_certs`: there is no file {certs}"
-        yield Fault(("elasticsearch", "ca_certs"), message)
+    for key_of_file in ("ca_certs", "client_cert", "client_key"):
+        file = given.get(key_of_file)
+        if isinstance(file, str) and not Path(file).is_file():
+            message = f"`elasticsearch.{key_of_file}`: there is no file {file}"
+            yield Fault(("elasticsearch", key_of_file), message)
+    if given.get("client_key") and not given.get("client_cert"):
+        message = "a client's key needs `elasticsearch.client_cert`"
+        yield Fault(("elasticsearch", "client_key"), message)
 
 
 def _keys(model: type[BaseModel], above: KeyPath = ()) -> Iterator[KeyPath]:

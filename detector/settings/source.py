@@ -141,7 +141,7 @@ def _table(key: str, value: Any) -> Any:
 
 
 def _may_hold_secret(line: str) -> bool:
-    return bool(re.search(r"(?i)api_?key|password|secret|token|://[^/\s]*@", line))
+    return bool(re.search(r"(?i)api_?key|password|secret|token|heartbeat|://[^/\s]*@", line))
 
 
 def _variable(path: KeyPath) -> str:
