@@ -27,6 +27,7 @@ DATA_STREAM = ("data_stream.dataset", "data_stream.namespace", "data_stream.type
 _NAMESPACE = uuid.UUID("6f1d2c0e-55a7-4b8f-9a3d-0c6a1e7b42f9")
 _MOVED = re.compile(r"(?:restored-|partial-|shrink-[\w-]{4}-)+")
 _BACKING = re.compile(r"\.ds-(.+?)(?:-\d{4}\.\d{2}\.\d{2})?-\d{6,}")
+_OF_ALERTS = re.compile(r"\.(?:internal\.|preview\.)*alerts-|\.siem-signals-|alerts-detector-")
 # Escapes keep what UTF-8 cannot hold: Elasticsearch stores and returns lone surrogates.
 _COMPACT = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=True)
 
@@ -38,8 +39,16 @@ def alert_id(match: Match, rule: Rule, execution: Execution) -> str:
 
 
 def seen(document: Document, rule: Rule, execution: Execution) -> Source:
-    """The source as identity and alert see it: with what only the index holds."""
-    return reading.filled(document.source, document.fields, needed_fields(rule, execution.identity))
+    """The source as identity and alert see it: with what only the index holds.
+
+    Only what lies in an index of alerts is an alert: an event that calls itself one must not share
+    the id of another, which would mute it.
+    """
+    needed = needed_fields(rule, execution.identity)
+    source = reading.filled(document.source, document.fields, needed)
+    if not reading.found(source, ALERT_ID) or _OF_ALERTS.match(_local(document.index)):
+        return source
+    return {key: value for key, value in source.items() if key.partition(".")[0] != "kibana"}
 
 
 def of_event(document: Document, source: Source, rule: Rule, execution: Execution) -> str:
@@ -77,11 +86,15 @@ def home(index: str) -> str:
     return f"{remote}{colon}{backing[1] if backing else name}"
 
 
+def _local(index: str) -> str:
+    """What a remote cluster itself calls the data stream or index."""
+    return home(index).rpartition(":")[2]
+
+
 @lru_cache(maxsize=65536)
 def _fields(patterns: Patterns, index: str) -> tuple[str, ...]:
     """The fields of the first pattern that fits; none where none does."""
-    name = home(index)
-    local = name.rpartition(":")[2]
+    name, local = home(index), _local(index)
     for pattern, fields in patterns:
         fits = re.compile(".*".join(re.escape(part) for part in pattern.split("*")), re.DOTALL)
         if fits.fullmatch(local) or fits.fullmatch(name):

@@ -173,12 +173,33 @@ def test_a_rules_own_identity_that_a_document_lacks_does_not_mute_it() -> None:
     assert id_of({}, rule=rule) != id_of({}, id_="doc-2", rule=rule)
 
 
-def test_an_alert_goes_by_its_uuid() -> None:
+ALERTS = (
+    ".alerts-security.alerts-default",
+    ".internal.alerts-security.alerts-default-000001",
+    "partial-.internal.alerts-security.alerts-default-000001",
+    "a:.preview.alerts-security.alerts-default",
+    "alerts-detector-default-2026.03",
+)
+
+
+@pytest.mark.parametrize("index", ALERTS)
+def test_an_alert_goes_by_its_uuid(index: str) -> None:
     source = {"event": {"id": "a"}, "kibana.alert.uuid": "first"}
-    assert id_of(source) == id_of(
-        {"kibana": {"alert": {"uuid": "first"}}}, index=".alerts", id_="b"
-    )
-    assert id_of(source) != id_of(source | {"kibana.alert.uuid": "second"})
+    nested = {"kibana": {"alert": {"uuid": "first"}}}
+    assert id_of(source, index=index) == id_of(nested, index=ALERTS[0], id_="b")
+    assert id_of(source, index=index) != id_of(source | {"kibana.alert.uuid": "x"}, index=index)
+
+
+@pytest.mark.parametrize("index", [DEFEND, ZEEK, "a:logs-alerts-detector-x", "alerts"])
+@pytest.mark.parametrize(
+    "forged", [{"kibana.alert.uuid": "x"}, {"kibana": {"alert": {"uuid": "x"}}}]
+)
+def test_an_event_that_calls_itself_an_alert_goes_by_its_own_id(
+    forged: dict[str, Any], index: str
+) -> None:
+    first, second = ({"event": {"id": id_}} for id_ in "ab")
+    assert id_of(first | forged, index=index) == id_of(first, index=index)
+    assert id_of(first | forged, index=index) != id_of(second | forged, index=index)
 
 
 def test_what_only_the_index_holds_is_seen() -> None:
