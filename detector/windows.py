@@ -1,4 +1,4 @@
-"""Windows in, windows out: what is left of them, what they come to together. Pure arithmetic.
+"""Windows and gaps in, fewer of them out: what is left, what they come to. Pure arithmetic.
 
 Half open as everywhere: windows that touch are one, and an empty one is none.
 """
@@ -6,8 +6,9 @@ Half open as everywhere: windows that touch are one, and an empty one is none.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 
-from detector.model import Window
+from detector.model import Gap, Window
 
 
 def merged(windows: Iterable[Window]) -> tuple[Window, ...]:
@@ -37,3 +38,17 @@ def without(windows: Iterable[Window], holes: Iterable[Window]) -> tuple[Window,
             ]
         left = [window for window in parts if window.start < window.end]
     return tuple(left)
+
+
+def told_once(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+    """Gaps of one rule and reason that touch or overlap as one, oldest first."""
+    found = [
+        Gap(rule_id, window, reason)
+        for (rule_id, reason), alike in groupby(sorted(gaps, key=_about), key=_about)
+        for window in merged(gap.window for gap in alike)
+    ]
+    return tuple(sorted(found, key=lambda gap: (gap.window.start, _about(gap))))
+
+
+def _about(gap: Gap) -> tuple[str, str]:
+    return gap.rule_id, gap.reason

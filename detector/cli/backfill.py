@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from detector.cli import options, reports, show, times, waiting, wiring
+from detector.cli import options, reports, show, stopping, times, waiting, wiring
 from detector.errors import SettingsError
 from detector.model import Window
 from detector.run import backfill as run_backfill
-from detector.run.cycle import Report
+from detector.run.backfill import Manner, Report
 
 
 def backfill(
@@ -22,14 +22,14 @@ def backfill(
     end: Annotated[
         str, typer.Option("--to", metavar="TIME", help="End of the range, not included.")
     ] = "now",
-    rule: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--rule", metavar="RULE", help="Only this rule: id, name or file; may be repeated."
-        ),
-    ] = None,
+    rule: options.Chosen = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what would alert; write nothing.")
+    ] = False,
+    workers: options.Workers = 1,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Ask for what an unfinished backfill has covered as well."),
     ] = False,
     config: options.Config = None,
     rules: options.Rules = None,
@@ -39,7 +39,8 @@ def backfill(
     """Run all rules over a time range: what would have alerted becomes alerts.
 
     No cap applies, no daemon's checkpoint moves, and what has already alerted is not alerted again,
-    so that it may be repeated at will. Exit code 1, and the ranges, when some were not covered.
+    so that it may be repeated at will. One that was stopped goes on where it was when it is given
+    again. Exit code 1, and the ranges, when some were not covered.
     """
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
@@ -48,10 +49,12 @@ def backfill(
     with (
         wiring.store(common, configured, patience=wiring.LONG) as store,
         waiting.bar("searching") as bar,
+        stopping.asked() as asked,
     ):
         terms, clock = wiring.terms(configured), wiring.clock(store, chosen)
+        manner = Manner(dry=dry_run, workers=workers, progress=bar, stopping=asked)
         report = run_backfill.run(
-            store, chosen, window, terms, clock=clock, dry=dry_run, progress=bar
+            store, chosen, window, terms, clock=clock, manner=manner, again=again
         )
     _show(report, common, dry=dry_run)
     if report.failed:
@@ -73,19 +76,15 @@ def _window(start: str, end: str, now: datetime) -> Window:
 
 def _show(report: Report, common: options.Common, *, dry: bool) -> None:
     if common.json:
-        show.document(reports.as_json(report) | {"dry_run": dry})
+        show.document(reports.of_backfill(report) | {"dry_run": dry})
         return
     show.out().print(reports.runs(report))
     said = reports.summary(report)
     show.say(said.replace("alerts created", "alerts would be created") if dry else said)
-    for record in report.runs:
-        if record.error:
-            show.say(
-                f"not covered: {reports.iso(record.window.start)} to "
-                f"{reports.iso(record.window.end)}, {show.clean(record.name)}: "
-                f"{show.clean(record.error)}",
-                "bold red",
-            )
+    for line in reports.uncovered(report):
+        show.say(line, "bold red")
+    if report.uncovered and not dry:
+        show.say("the same command asks for these ranges alone", "cyan")
 
 
 app = options.app(backfill)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import typer
 
-from detector.cli import options, reports, show, waiting, wiring
-from detector.model import Gap, Rule, RunRecord
+from detector.cli import options, reports, show, stopping, waiting, wiring
+from detector.model import Gap, Rule, Window
 from detector.run import backfill
+from detector.run.backfill import Manner, Report
+from detector.run.cycle import runnable
 from detector.store import gaps as recorded
+from detector.windows import without
 
 app = typer.Typer(
     add_completion=False,
@@ -49,7 +51,7 @@ def list_(
     with wiring.store(common, configured) as store:
         found = recorded.unfilled(store)
     if common.json:
-        show.document({"gaps": [_json(gap) for gap in found]})
+        show.document({"gaps": [reports.gap(gap) for gap in found]})
     elif found:
         show.out().print(show.table(("from", "to", "rule", "why"), map(_row, found)))
     else:
@@ -62,57 +64,66 @@ def list_(
 @options.guarded
 def fill(
     ctx: typer.Context,
+    rule: options.Chosen = None,
+    workers: options.Workers = 1,
     config: options.Config = None,
     rules: options.Rules = None,
     url: options.Url = None,
     json: options.Json = False,
 ) -> None:
-    """Run a backfill over every gap. Exit code 1 when some could not be covered."""
+    """Run a backfill over every gap, without a cap. Exit code 1 when some could not be covered.
+
+    One that was stopped leaves what it has filled filled.
+    """
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
-    known = {rule.rule_id: rule for rule in wiring.usable_rules(common, configured, quiet=True)}
-    done: list[RunRecord] = []
-    with wiring.store(common, configured) as store, waiting.bar("filling gaps") as bar:
-        terms, clock = wiring.terms(configured), wiring.clock(store, list(known.values()))
-        found = recorded.unfilled(store)
-        for number, gap in enumerate(found):
-            bar.advance(number / len(found), reports.iso(gap.window.start))
-            if gap.rule_id in known:
-                report = backfill.run(store, [known[gap.rule_id]], gap.window, terms, clock=clock)
-                done += report.runs
-    _show(found, done, known, common)
-    if any(record.error or record.gaps for record in done) or len(done) < len(found):
+    chosen = runnable(wiring.usable_rules(common, configured, rule or (), quiet=True))
+    with (
+        wiring.store(common, configured, patience=wiring.LONG) as store,
+        waiting.bar("filling gaps") as bar,
+        stopping.asked() as asked,
+    ):
+        terms, clock = wiring.terms(configured), wiring.clock(store, chosen)
+        ids = {one.rule_id for one in chosen}
+        found = [gap for gap in recorded.unfilled(store) if gap.rule_id in ids or not rule]
+        manner = Manner(workers=workers, progress=bar, stopping=asked)
+        report = backfill.fill(store, _wanted(chosen, found), terms, clock=clock, manner=manner)
+    filled = [gap for gap in found if gap.rule_id in ids and not _touched(gap, report.uncovered)]
+    _show(found, filled, report, common)
+    for unknown in sorted({gap.rule_id for gap in found} - ids):
+        show.say(f"rule {show.clean(unknown)} is not among the rules; its gaps stay", "yellow")
+    if len(filled) < len(found):
         raise typer.Exit(1)
 
 
+def _wanted(rules: Sequence[Rule], gaps: Sequence[Gap]) -> dict[Rule, list[Window]]:
+    spans = {rule: [gap.window for gap in gaps if gap.rule_id == rule.rule_id] for rule in rules}
+    return {rule: windows for rule, windows in spans.items() if windows}
+
+
+def _touched(gap: Gap, uncovered: Sequence[Gap]) -> bool:
+    holes = [other.window for other in uncovered if other.rule_id == gap.rule_id]
+    return without([gap.window], holes) != (gap.window,)
+
+
 def _show(
-    found: Sequence[Gap],
-    done: Sequence[RunRecord],
-    known: dict[str, Rule],
-    common: options.Common,
+    found: Sequence[Gap], filled: Sequence[Gap], report: Report, common: options.Common
 ) -> None:
-    created = sum(record.alerts_created for record in done)
-    for rule_id in sorted({gap.rule_id for gap in found} - set(known)):
-        show.say(f"rule {show.clean(rule_id)} is not among the rules; its gaps stay", "yellow")
     if common.json:
-        gaps = [_json(gap) for gap in found]
-        show.document({"gaps": gaps, "filled": len(done), "alerts_created": created})
+        show.document(
+            {
+                "gaps": [reports.gap(gap) for gap in found],
+                "filled": len(filled),
+                "alerts_created": report.alerts_created,
+                "uncovered": [reports.gap(gap) for gap in report.uncovered],
+            }
+        )
         return
-    for record in done:
-        if said := record.error or "; ".join(gap.reason for gap in record.gaps):
-            show.say(f"not covered: {show.clean(record.name)}: {show.clean(said)}", "bold red")
-    show.say(f"{len(done)} of {len(found)} gaps run, {created:,} alerts created")
+    for line in reports.uncovered(report):
+        show.say(line, "bold red")
+    show.say(f"{len(filled)} of {len(found)} gaps filled, {report.alerts_created:,} alerts created")
 
 
 def _row(gap: Gap) -> tuple[str, str, str, str]:
     window = gap.window
     return show.when(window.start), show.when(window.end), gap.rule_id, gap.reason
-
-
-def _json(gap: Gap) -> dict[str, Any]:
-    return {
-        "rule_id": gap.rule_id,
-        "start": reports.iso(gap.window.start),
-        "end": reports.iso(gap.window.end),
-        "reason": gap.reason,
-    }

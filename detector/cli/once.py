@@ -12,12 +12,7 @@ from detector.run import cycle
 
 def once(
     ctx: typer.Context,
-    rule: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--rule", metavar="RULE", help="Only this rule: id, name or file; may be repeated."
-        ),
-    ] = None,
+    rule: options.Chosen = None,
     now: Annotated[
         str,
         typer.Option("--now", metavar="TIME", help="Where windows end, such as `now-1h`."),

@@ -62,6 +62,16 @@ Url: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")
 ]
+Workers: TypeAlias = Annotated[
+    int,
+    typer.Option("--workers", metavar="N", min=1, max=10, help="Pieces asked for at a time."),
+]
+Chosen: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rule", metavar="RULE", help="Only this rule: id, name or file; may be repeated."
+    ),
+]
 
 USAGE = (SettingsError, NodeError, NotSetUp)
 """Errors of how detector is set up or called: exit code 2; all others are 1."""

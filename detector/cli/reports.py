@@ -10,6 +10,7 @@ from rich.table import Table
 
 from detector.cli import show
 from detector.model import Gap, RunRecord, Window
+from detector.run import backfill
 from detector.run.cycle import Report
 
 
@@ -23,6 +24,30 @@ def as_json(report: Report) -> dict[str, Any]:
         "duration_ms": report.duration_ms,
         "runs": [_run(record) for record in report.runs],
     }
+
+
+def of_backfill(report: backfill.Report) -> dict[str, Any]:
+    """As `as_json`, and what was not covered; `resumed` counts pieces done by an earlier run."""
+    return as_json(report) | {
+        "pieces": report.pieces,
+        "resumed": report.resumed,
+        "uncovered": [gap(one) for one in report.uncovered],
+    }
+
+
+def uncovered(report: backfill.Report) -> list[str]:
+    """A line for each range that was not covered."""
+    names = {record.rule_id: record.name for record in report.runs}
+    return [
+        f"not covered: {iso(one.window.start)} to {iso(one.window.end)}, "
+        f"{show.clean(names.get(one.rule_id, one.rule_id))}: {show.clean(one.reason)}"
+        for one in report.uncovered
+    ]
+
+
+def gap(one: Gap) -> dict[str, str]:
+    """A span that is not covered, as JSON has it."""
+    return {"rule_id": one.rule_id} | _window(one.window) | {"reason": one.reason}
 
 
 def runs(report: Report) -> Table:

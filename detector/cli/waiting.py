@@ -27,6 +27,9 @@ class Bar:
     def advance(self, share: float, text: str) -> None:
         self._progress.update(self._task, completed=share, detail=text)
 
+    def say(self, text: str) -> None:
+        self._progress.console.print(Text(text))
+
     def finished(self, record: RunRecord) -> None:
         pass
 

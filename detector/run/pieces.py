@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import groupby
 
 from detector.model import Gap, Rule, RunRecord, Window
 from detector.run.schedule import cut
-from detector.windows import merged, without
+from detector.windows import merged, told_once, without
 
 AT_MOST = 32
 """Pieces of a span: every rule is asked once a piece, and every piece is a write of its own."""
@@ -26,10 +25,18 @@ SAID = 20
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A span between two marks of the grid, and what of it each rule has to be asked for."""
+    """A span between two marks of the grid, and what of it each rule has still to be asked for.
+
+    `begun` says that something of it is covered already.
+    """
 
     window: Window
     asks: tuple[tuple[Rule, Window], ...]
+    begun: bool = False
+
+    @property
+    def done(self) -> bool:
+        return not self.asks
 
 
 def step(window: Window) -> timedelta:
@@ -41,15 +48,25 @@ def step(window: Window) -> timedelta:
 def plan(
     wanted: Mapping[Rule, Iterable[Window]], covered: Mapping[Rule, Sequence[Window]]
 ) -> list[Piece]:
-    """All pieces, oldest first; one whose `asks` are empty is covered already."""
-    asks: dict[Window, list[tuple[Rule, Window]]] = {}
+    """All pieces of the wanted spans, oldest first, less what is covered already."""
+    whole: dict[Window, list[Rule]] = {}
     for rule, spans in wanted.items():
         for span in merged(spans):
-            for piece in cut(span, step(span)):
-                left = without([piece], covered.get(rule, ()))
-                asks.setdefault(piece, []).extend((rule, window) for window in left)
-    oldest = sorted(asks, key=lambda window: (window.start, window.end))
-    return [Piece(window, tuple(asks[window])) for window in oldest]
+            for window in cut(span, step(span)):
+                whole.setdefault(window, []).append(rule)
+    oldest = sorted(whole, key=lambda window: (window.start, window.end))
+    return [_piece(window, whole[window], covered) for window in oldest]
+
+
+def _piece(
+    window: Window, rules: Iterable[Rule], covered: Mapping[Rule, Sequence[Window]]
+) -> Piece:
+    left = {rule: without([window], covered.get(rule, ())) for rule in rules}
+    return Piece(
+        window,
+        tuple((rule, part) for rule, parts in left.items() for part in parts),
+        begun=any(parts != (window,) for parts in left.values()),
+    )
 
 
 def joined(records: Iterable[RunRecord]) -> list[RunRecord]:
@@ -57,13 +74,13 @@ def joined(records: Iterable[RunRecord]) -> list[RunRecord]:
 
     It keeps the id of the earliest begun, so that recording it again replaces what was recorded.
     """
-    together: list[RunRecord] = []
+    found: list[RunRecord] = []
     for record in sorted(records, key=lambda record: (record.rule_id, record.window.start)):
-        if together and _alike(together[-1], record):
-            together[-1] = _both(together[-1], record)
+        if found and _alike(found[-1], record):
+            found[-1] = _both(found[-1], record)
         else:
-            together.append(record)
-    return together
+            found.append(record)
+    return found
 
 
 def _alike(one: RunRecord, other: RunRecord) -> bool:
@@ -86,10 +103,16 @@ def _both(one: RunRecord, other: RunRecord) -> RunRecord:
         alerts_existing=one.alerts_existing + other.alerts_existing,
         differing=one.differing + other.differing,
         warnings=tuple(dict.fromkeys((*one.warnings, *other.warnings)))[:SAID],
-        gaps=together((*one.gaps, *other.gaps)),
+        gaps=told_once((*one.gaps, *other.gaps)),
         search_ms=one.search_ms + other.search_ms,
         write_ms=one.write_ms + other.write_ms,
     )
+
+
+def warned(record: RunRecord, said: str) -> RunRecord:
+    """The record, saying one thing more."""
+    status = max(record.status, "partial failure", key=WORST.index)
+    return replace(record, status=status, warnings=(*record.warnings, said))
 
 
 def uncovered(records: Iterable[RunRecord], unasked: Iterable[Gap] = ()) -> tuple[Gap, ...]:
@@ -100,18 +123,4 @@ def uncovered(records: Iterable[RunRecord], unasked: Iterable[Gap] = ()) -> tupl
             found.append(Gap(record.rule_id, record.window, record.error))
         else:
             found += record.gaps
-    return together(found)
-
-
-def together(gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-    """Gaps of one rule and reason that touch or overlap told as one, oldest first."""
-
-    def same(gap: Gap) -> tuple[str, str]:
-        return gap.rule_id, gap.reason
-
-    found = [
-        Gap(rule_id, window, reason)
-        for (rule_id, reason), group in groupby(sorted(gaps, key=same), key=same)
-        for window in merged(gap.window for gap in group)
-    ]
-    return tuple(sorted(found, key=lambda gap: (gap.window.start, *same(gap))))
+    return told_once(found)

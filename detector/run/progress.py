@@ -13,6 +13,9 @@ class Progress(Protocol):
     def advance(self, share: float, text: str) -> None:
         """`share` of the work (0 to 1) is done; `text` says what is being done now."""
 
+    def say(self, text: str) -> None:
+        """Something to be read before the work goes on."""
+
     def finished(self, record: RunRecord) -> None:
         """A rule's run over one window has ended and is recorded."""
 
@@ -21,6 +24,9 @@ class Silent:
     """A progress nobody watches."""
 
     def advance(self, share: float, text: str) -> None:
+        pass
+
+    def say(self, text: str) -> None:
         pass
 
     def finished(self, record: RunRecord) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from detector.model import Gap, Window
 from detector.store.elastic import ElasticStore
-from detector.windows import without
+from detector.windows import told_once, without
 
 Json = dict[str, Any]
-MANY = 10_000
+PAGE = 5_000
 HIDDEN = "all"  # a pattern alone does not find hidden indices
 
 
@@ -22,32 +22,43 @@ def unfilled(store: ElasticStore) -> list[Gap]:
     """
     runs = store.names.all_runs
     store.call(lambda: store.client.indices.refresh(index=runs, expand_wildcards=HIDDEN))
-    recorded = _runs(store, {"exists": {"field": "gap.start"}})
-    fills = _runs(
-        store,
-        {
-            "bool": {
-                "filter": [{"term": {"kind": "backfill"}}, {"term": {"status": "succeeded"}}],
-                "must_not": [{"exists": {"field": "gap.start"}}],
-            }
-        },
-    )
-    found = [gap for run in recorded for gap in _left(run, fills)]
-    return _distinct(sorted(found, key=lambda gap: (gap.window.start, gap.rule_id)))
-
-
-def _runs(store: ElasticStore, query: Json) -> list[Json]:
-    response = store.call(
-        lambda: store.client.search(
-            index=store.names.all_runs,
-            query=query,
-            size=MANY,
-            sort=[{"started": {"order": "asc", "unmapped_type": "date"}}],
-            source_includes=["rule_id", "started", "window", "gap"],
-            expand_wildcards=HIDDEN,
+    fills = list(
+        _runs(
+            store,
+            {
+                "filter": [{"term": {"kind": "backfill"}}],
+                "must_not": [{"exists": {"field": "error"}}, {"exists": {"field": "gap.start"}}],
+            },
         )
     )
-    return [hit["_source"] for hit in response["hits"]["hits"]]
+    recorded = _runs(store, {"filter": [{"exists": {"field": "gap.start"}}]})
+    return list(told_once(gap for run in recorded for gap in _left(run, fills)))
+
+
+def _runs(store: ElasticStore, conditions: Json) -> Iterator[Json]:
+    """Run records that hold to `conditions`, however many, page by page."""
+    after: list[Any] | None = None
+    while True:
+        hits = store.call(lambda: _page(store, conditions, after))["hits"]["hits"]  # noqa: B023
+        yield from (hit["_source"] for hit in hits)
+        if len(hits) < PAGE:
+            return
+        after = hits[-1]["sort"]
+
+
+def _page(store: ElasticStore, conditions: Json, after: list[Any] | None) -> Any:
+    return store.client.search(
+        index=store.names.all_runs,
+        query={"bool": conditions},
+        size=PAGE,
+        sort=[
+            {"started": {"order": "asc", "unmapped_type": "date"}},
+            {"uuid": {"order": "asc", "unmapped_type": "keyword"}},
+        ],
+        search_after=after,
+        source_includes=["rule_id", "started", "window", "gap"],
+        expand_wildcards=HIDDEN,
+    )
 
 
 def _left(run: Json, fills: Sequence[Json]) -> list[Gap]:
@@ -67,18 +78,3 @@ def _left(run: Json, fills: Sequence[Json]) -> list[Gap]:
 
 def _window(source: Json) -> Window:
     return Window(datetime.fromisoformat(source["start"]), datetime.fromisoformat(source["end"]))
-
-
-def _distinct(gaps: Sequence[Gap]) -> list[Gap]:
-    """Gaps of one rule and reason that touch or overlap, told as one."""
-    merged: list[Gap] = []
-    for gap in gaps:
-        for position, other in enumerate(merged):
-            same = (other.rule_id, other.reason) == (gap.rule_id, gap.reason)
-            if same and gap.window.start <= other.window.end:
-                end = max(other.window.end, gap.window.end)
-                merged[position] = Gap(gap.rule_id, Window(other.window.start, end), gap.reason)
-                break
-        else:
-            merged.append(gap)
-    return merged

@@ -12,6 +12,7 @@ import pytest
 from detector.errors import Unavailable
 from detector.model import Alert, Answer, Failure, Rule, Search, Window, Written
 from detector.run import backfill, cycle
+from detector.run.backfill import Manner
 from detector.run.cycle import Report
 from detector.run.schedule import Sweep
 from detector.store.memory import MemoryStore, Stored
@@ -211,7 +212,9 @@ def test_a_dry_backfill_counts_and_writes_nothing() -> None:
     store = MemoryStore(stored([shell_event(ago(minutes=m)) for m in range(1, 20)]))
     window = Window(ago(hours=4), NOW)
     terms = replace(TERMS)
-    report = backfill.run(store, [make_rule()], window, terms, clock=lambda: NOW, dry=True)
+    report = backfill.run(
+        store, [make_rule()], window, terms, clock=lambda: NOW, manner=Manner(dry=True)
+    )
     assert (report.alerts_created, store.alerts, store.runs) == (19, {}, [])
 
 
