@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import math
+import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
 from typing import Protocol
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from detector.errors import DetectorError
 from detector.model import Checkpoint, Rule
 from detector.run import cycle, schedule
 from detector.run.cycle import Report, Terms
 from detector.store.base import Store
+
+TICK = timedelta(seconds=1)
+"""How often is asked what is due: no interval is shorter, and asking costs next to nothing."""
+
+logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick during a cycle is no event
 
 
 class Listener(Protocol):
@@ -27,97 +33,170 @@ class Listener(Protocol):
     def cycle_failed(self, error: Exception) -> None: ...
 
 
-class Daemon:
-    """Runs `rules` against `store`, each at its own interval, one cycle at a time.
+class RuleSource(Protocol):
+    """Where the rules come from."""
 
-    One job ticks at the greatest common divisor of the intervals and runs together the rules that
-    have become due. A cycle that takes longer than a tick delays the next one; ticks missed
-    meanwhile are run as one, so that nothing piles up and no window is left out: the next window
-    starts at the last recorded end.
+    def rules(self) -> Sequence[Rule]:
+        """The rules as they are now: the same objects for as long as they have not changed."""
+
+
+class Part(Protocol):
+    """Which of the rules this daemon runs; others run the rest."""
+
+    def begin(self, rule_ids: Collection[str]) -> None:
+        """Find out. Raises `NotSetUp`."""
+
+    def divide(self, rule_ids: Collection[str]) -> None:
+        """The rules have changed: these are all of them."""
+
+    def owns(self, rule_id: str) -> bool: ...
+
+    def release(self) -> None:
+        """Leave everything to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Rules that never change."""
+
+    of: Sequence[Rule]
+
+    def rules(self) -> Sequence[Rule]:
+        return self.of
+
+
+class Whole:
+    """All rules: a daemon that has no others beside it."""
+
+    def begin(self, rule_ids: Collection[str]) -> None: ...
+
+    def divide(self, rule_ids: Collection[str]) -> None: ...
+
+    def owns(self, rule_id: str) -> bool:  # noqa: ARG002
+        return True
+
+    def release(self) -> None: ...
+
+
+class Daemon:
+    """Runs rules against `store`, each at its own interval, one cycle at a time.
+
+    Every second it runs together the rules that have become due. A cycle that takes longer delays
+    the next one, nothing piles up and no window is left out: the next window starts at the last
+    recorded end. Whatever goes wrong in one cycle, the next one comes.
     """
 
     def __init__(
         self,
         store: Store,
-        rules: Sequence[Rule],
+        source: RuleSource,
         terms: Terms,
         listener: Listener,
         *,
+        part: Part | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
-        self.rules = cycle.runnable(rules)
+        self._source = source
+        self.rules = cycle.runnable(source.rules())
         self._terms = terms
         self._listener = listener
+        self._part = part or Whole()
         self._clock = clock
-        self._last: dict[Rule, datetime] = {}
+        self._last: dict[str, datetime] = {}
         self._begun: dict[str, Checkpoint] = {}
-        self._stopping = threading.Event()
+        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._ending = False
         self._abandon = threading.Event()
 
     def run(self, grace: timedelta = timedelta(seconds=8)) -> None:
         """Block until `stop` is called; the cycle in hand has `grace` to finish."""
-        tick = _tick(self.rules)
+        self._part.begin([rule.rule_id for rule in self.rules])
         scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(1)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
-        scheduler.add_job(self._first, id="first")
-        scheduler.add_job(
-            self._due,
-            IntervalTrigger(seconds=tick, start_date=schedule.EPOCH, timezone=UTC),
-            id="due",
+        every_second = IntervalTrigger(
+            seconds=int(TICK.total_seconds()), start_date=schedule.EPOCH, timezone=UTC
         )
+        scheduler.add_job(self._tick, every_second, next_run_time=datetime.now(UTC))
         scheduler.start()
         try:
-            self._stopping.wait()
+            while (action := self._asked.get()) is not None:
+                self._safely(action)
         finally:
+            self._ending = True
             timer = threading.Timer(grace.total_seconds(), self._abandon.set)
             timer.daemon = True
             timer.start()
             scheduler.shutdown(wait=True)
             timer.cancel()
+            self._part.release()
 
     def stop(self) -> None:
         """Begin no further cycle; safe to call from a signal handler."""
-        self._stopping.set()
+        self._ending = True
+        self._asked.put(None)  # unlike an Event's lock, this queue may be entered again
 
-    def _first(self) -> None:
-        """A cycle at the start, so that nobody waits an interval for the first alert."""
-        now = self._clock()
-        self._cycle(self.rules, now, lambda _: now)
+    def soon(self, action: Callable[[], None]) -> None:
+        """Do this in the thread that called `run`; safe to call from a signal handler."""
+        self._asked.put(action)
 
-    def _due(self) -> None:
-        now = self._clock()
-        slots = {rule: schedule.on_grid(now, rule.interval) for rule in self.rules}
-        due = [rule for rule, slot in slots.items() if self._last.get(rule, schedule.EPOCH) < slot]
-        if due:
-            self._cycle(due, now, slots.__getitem__)
+    def _tick(self) -> None:
+        self._safely(self._take_up_rules)
+        self._safely(self._cycle)
 
-    def _cycle(
-        self, rules: Sequence[Rule], now: datetime, ends: Callable[[Rule], datetime]
-    ) -> None:
-        if self._stopping.is_set():
-            return
-        self._last |= dict.fromkeys(rules, now)
+    def _safely(self, action: Callable[[], None]) -> None:
+        """A fault that nobody foresaw must not end the watch."""
         try:
-            report = cycle.run(
-                self._store,
-                rules,
-                now,
-                self._terms,
-                clock=self._clock,
-                ends=ends,
-                stopping=self._abandon.is_set,
-                begun=self._begun,
-            )
-        except DetectorError as error:
+            action()
+        except Exception as error:  # noqa: BLE001
             self._listener.cycle_failed(error)
-        else:
-            self._listener.cycle_finished(report)
 
+    def _take_up_rules(self) -> None:
+        rules = cycle.runnable(self._source.rules())
+        if rules == self.rules:
+            return
+        self.rules = rules
+        ids = {rule.rule_id for rule in rules}
+        for memory in (self._last, self._begun):
+            for rule_id in set(memory) - ids:
+                del memory[rule_id]
+        self._part.divide(ids)
 
-def _tick(rules: Sequence[Rule]) -> int:
-    """Seconds between two moments at which some rule may become due."""
-    return math.gcd(*(max(1, int(rule.interval.total_seconds())) for rule in rules)) or 60
+    def _due(self, now: datetime) -> Mapping[Rule, datetime]:
+        """The rules to run now, each with the end of its live window.
+
+        A rule that is new here, by a start, a change of files or another daemon's end, runs at
+        once, so that nobody waits an interval for its first alert.
+        """
+        due = {}
+        for rule in self.rules:
+            if not self._part.owns(rule.rule_id):
+                self._last.pop(rule.rule_id, None)
+                continue
+            last, slot = self._last.get(rule.rule_id), schedule.on_grid(now, rule.interval)
+            if last is None:
+                due[rule] = now
+            elif last < slot:
+                due[rule] = slot
+        return due
+
+    def _cycle(self) -> None:
+        now = self._clock()
+        due = self._due(now)
+        if not due or self._ending:
+            return
+        self._last |= {rule.rule_id: now for rule in due}
+        report = cycle.run(
+            self._store,
+            list(due),
+            now,
+            self._terms,
+            clock=self._clock,
+            ends=due.__getitem__,
+            stopping=self._abandon.is_set,
+            begun=self._begun,
+        )
+        self._listener.cycle_finished(report)

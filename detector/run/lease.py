@@ -16,21 +16,28 @@ from detector.model import Leases, Member
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """The last beat of each member that was seen, and since when it is the same, in seconds."""
+    """What was seen of the table: each member's beat, and since when it is the same, in seconds.
 
+    Only silence that was listened to counts: an observer that was away for a `period` begins anew.
+    """
+
+    period: float
     beats: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    looked: float | None = None
 
     def seeing(self, leases: Leases, now: float) -> Watch:
         """What is known after a look at `leases`."""
+        away = self.looked is not None and now - self.looked >= self.period
+        known = {} if away else self.beats
         beats = {}
         for member in leases.members:
-            beat, since = self.beats.get(member.id, (None, now))
+            beat, since = known.get(member.id, (None, now))
             beats[member.id] = (member.beat, since if beat == member.beat else now)
-        return Watch(beats)
+        return Watch(self.period, beats, now)
 
-    def silent(self, now: float, period: float) -> frozenset[str]:
-        """The members whose beat has been the same for `period`."""
-        return frozenset(id_ for id_, (_, since) in self.beats.items() if now - since >= period)
+    def silent(self, now: float) -> frozenset[str]:
+        """The members whose beat has been the same for a period."""
+        return frozenset(id_ for id_, (_, t) in self.beats.items() if now - t >= self.period)
 
 
 def shard(rule_id: str, shards: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from detector.model import Answer, Search
 from detector.run.cycle import Report
-from detector.run.daemon import Daemon
+from detector.run.daemon import Daemon, Fixed
 from detector.store.memory import MemoryStore, Stored
 from tests.builders import TERMS, make_rule, shell_event, stored
 
@@ -64,7 +64,7 @@ def every(seconds: int, rule_id: str) -> dict[str, Any]:
 def test_each_rule_runs_at_its_own_interval() -> None:
     store, kept = Slow(0), Kept()
     rules = [make_rule(**every(1, "quick")), make_rule(**every(60, "slow"))]
-    daemon = Daemon(store, rules, TERMS, kept)
+    daemon = Daemon(store, Fixed(rules), TERMS, kept)
     thread = started(daemon)
     time.sleep(3.5)
     daemon.stop()
@@ -76,7 +76,7 @@ def test_each_rule_runs_at_its_own_interval() -> None:
 
 def test_a_slow_cycle_delays_the_next_and_nothing_piles_up() -> None:
     store, kept = Slow(1.2), Kept()
-    daemon = Daemon(store, [make_rule(**every(1, "r"))], TERMS, kept)
+    daemon = Daemon(store, Fixed([make_rule(**every(1, "r"))]), TERMS, kept)
     thread = started(daemon)
     time.sleep(3)
     daemon.stop()
@@ -90,7 +90,7 @@ def test_a_slow_cycle_delays_the_next_and_nothing_piles_up() -> None:
 
 def test_stopping_finishes_the_cycle_in_hand() -> None:
     store, kept = Slow(1), Kept()
-    daemon = Daemon(store, [make_rule(**every(60, "r"))], TERMS, kept)
+    daemon = Daemon(store, Fixed([make_rule(**every(60, "r"))]), TERMS, kept)
     thread = started(daemon)
     time.sleep(0.3)
     daemon.stop()
@@ -102,7 +102,7 @@ def test_a_cycle_that_outlasts_its_grace_covers_nothing() -> None:
     now = datetime.now(UTC)
     store = Slow(0.5, stored([shell_event(now - timedelta(seconds=n)) for n in range(1, 30)]))
     kept = Kept()
-    daemon = Daemon(store, [make_rule(**every(60, "r"))], TERMS, kept)
+    daemon = Daemon(store, Fixed([make_rule(**every(60, "r"))]), TERMS, kept)
     thread = started(daemon, grace=1)
     time.sleep(0.3)
     daemon.stop()

@@ -13,8 +13,6 @@ from detector.model import Leases, Member
 from detector.run import lease
 from detector.run.lease import Watch
 
-PERIOD = 5.0
-
 
 def member(id_: str, *shards: int, beat: int = 1, group: str = "g") -> Member:
     return Member(id_, beat, group, shards)
@@ -74,13 +72,26 @@ def test_a_member_that_leaves_frees_its_shards() -> None:
     assert held(lease.renewed(table, member("b"), (), 1)) == {"b": (0,)}
 
 
+def beats(**beats: int) -> Leases:
+    return Leases(tuple(member(id_, beat=beat) for id_, beat in beats.items()))
+
+
 def test_a_beat_that_does_not_change_is_silence() -> None:
-    watch = Watch().seeing(Leases((member("a", beat=1), member("b", beat=1))), now=100.0)
-    assert not watch.silent(104.9, PERIOD)
-    watch = watch.seeing(Leases((member("a", beat=2), member("b", beat=1))), now=104.9)
-    assert watch.silent(105.0, PERIOD) == {"b"}
-    assert watch.silent(109.9, PERIOD) == {"a", "b"}
-    assert Watch().seeing(Leases((member("b", beat=1),)), 200.0).silent(200.0, PERIOD) == set()
+    watch = Watch(5.0).seeing(beats(a=1, b=1), now=100.0).seeing(beats(a=1, b=1), now=102.0)
+    watch = watch.seeing(beats(a=2, b=1), now=104.9)
+    assert watch.silent(104.9) == set()
+    assert watch.silent(105.0) == {"b"}
+    assert watch.silent(109.9) == {"a", "b"}
+
+
+def test_a_member_is_watched_from_the_first_look_on() -> None:
+    assert Watch(5.0).seeing(beats(b=7), 200.0).silent(204.9) == set()
+
+
+def test_silence_while_nobody_listened_does_not_count() -> None:
+    watch = Watch(5.0).seeing(beats(a=1), now=100.0).seeing(beats(a=1), now=106.0)
+    assert watch.silent(106.0) == set()
+    assert watch.seeing(beats(a=1), now=109.0).silent(111.0) == {"a"}
 
 
 def test_the_shard_of_a_rule_never_changes() -> None:
