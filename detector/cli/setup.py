@@ -5,16 +5,15 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 import uuid
-from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from detector import alerts
 from detector.alerts import dashboard
-from detector.cli import options, show, wiring
+from detector.cli import credentials, options, show, wiring
 from detector.errors import StoreError
 from detector.settings import Settings
 
@@ -92,27 +91,18 @@ def _import(url: str, objects: str, configured: Settings) -> None:
     request = urllib.request.Request(  # noqa: S310 - the user's own URL
         f"{url.rstrip('/')}{prefix}/api/saved_objects/_import?overwrite=true",
         data=body,
-        headers=_headers(configured)
+        headers=credentials.headers(configured)
         | {"kbn-xsrf": "true", "Content-Type": f"multipart/form-data; boundary={boundary}"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=30):  # noqa: S310
+        trusted = credentials.context(configured)
+        with urllib.request.urlopen(request, timeout=30, context=trusted):  # noqa: S310
             pass
     except urllib.error.HTTPError as error:
         said = error.read(500).decode("utf-8", "replace")
         raise StoreError(f"Kibana answered {error.code}: {said}") from error
     except urllib.error.URLError as error:
         raise StoreError(f"Kibana cannot be reached: {error.reason}") from error
-
-
-def _headers(configured: Settings) -> dict[str, Any]:
-    said = configured.elasticsearch
-    if said.api_key:
-        return {"Authorization": f"ApiKey {said.api_key.get_secret_value()}"}
-    if said.username and said.password:
-        pair = f"{said.username}:{said.password.get_secret_value()}".encode()
-        return {"Authorization": f"Basic {b64encode(pair).decode()}"}
-    return {}
 
 
 app = options.app(setup)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from detector import rulefile, settings
-from detector.cli import show, waiting
+from detector.cli import credentials, show, waiting
 from detector.cli.options import Common
 from detector.errors import SettingsError
 from detector.model import Rule
@@ -142,7 +142,7 @@ def connect(
     from detector.store import connection, elastic  # noqa: PLC0415 - they take a fifth of a second
 
     return elastic.ElasticStore(
-        connection.connect(url, **({} if embedded else _credentials(configured))),
+        connection.connect(url, **({} if embedded else credentials.options(url, configured))),
         configured.space,
         page_size=configured.page_size,
         searches_per_request=configured.searches_per_request,
@@ -151,21 +151,14 @@ def connect(
     )
 
 
-def _credentials(configured: Settings) -> dict[str, Any]:
-    said = configured.elasticsearch
-    options: dict[str, Any] = {"request_timeout": said.request_timeout.total_seconds()}
-    if said.api_key:
-        options["api_key"] = said.api_key.get_secret_value()
-    if said.username and said.password:
-        options["basic_auth"] = (said.username, said.password.get_secret_value())
-    if said.ca_certs:
-        options["ca_certs"] = str(said.ca_certs)
-    if said.ca_fingerprint:
-        options["ssl_assert_fingerprint"] = said.ca_fingerprint
-    if not said.verify_certs:
-        show.say("warning: certificates are not verified; anyone may answer as Elasticsearch")
-        options |= {"verify_certs": False, "ssl_show_warn": False}
-    return options
+def renew(common: Common, store: ElasticStore) -> None:
+    """Take up keys, passwords, tokens and certificates whose files were replaced.
+
+    Raises `SettingsError` with all that is wrong; the store goes on as it was then.
+    """
+    configured = read_settings(common)
+    if (common.url or configured.elasticsearch.url) != "embedded":
+        credentials.renew(store, configured)
 
 
 def load_named(common: Common, configured: Settings, named: Sequence[str]) -> Loaded:

@@ -132,12 +132,8 @@ def _reaching(every: timedelta | None, reach: timedelta) -> timedelta:
 
 Url: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(web_url, value))]
 Cluster: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_cluster, value))]
-Fingerprint: TypeAlias = Annotated[
-    str, BeforeValidator(lambda value: _told(_fingerprint, value))
-]
-SecretUrl: TypeAlias = Annotated[
-    SecretStr, BeforeValidator(lambda value: _told(_heartbeat, value))
-]
+Fingerprint: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_fingerprint, value))]
+SecretUrl: TypeAlias = Annotated[SecretStr, BeforeValidator(lambda value: _told(_heartbeat, value))]
 Space: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_space, value))]
 Duration: TypeAlias = Annotated[timedelta, BeforeValidator(lambda value: checked(_duration, value))]
 Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_listed)]

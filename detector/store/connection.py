@@ -31,6 +31,15 @@ Client: TypeAlias = Elasticsearch
 FOR_NOW = frozenset({429, 502, 503, 504})
 UNREADY = 503
 PROBE_LIMIT = 5.0
+UNKNOWN = 401
+WRONG = (
+    "the credentials are missing, wrong, expired or revoked; the daemon takes up a replaced file "
+    "on SIGHUP"
+)
+WEAK = "`detector check` lists what is missing, `detector setup --role` prints a role that has it"
+UNTRUSTED = (
+    "`elasticsearch.ca_certs` or `ca_fingerprint` say whom to trust, `client_cert` who is asking"
+)
 STRANGER = "something other than Elasticsearch answered"
 
 
@@ -133,6 +142,14 @@ class Connection:
         self._breaker = Breaker()
         self._lock = threading.Lock()
 
+    def addresses(self) -> list[str]:
+        """Where the cluster's nodes are."""
+        return [node.base_url for node in self.client.transport.node_pool.all()]
+
+    def renew(self, **options: Any) -> None:
+        """Go on with other options of the client; requests under way end as they began."""
+        self.client = connect(",".join(self.addresses()), **options)
+
     def waits(self) -> Waits:
         """A budget of pauses, for several calls that together make one request."""
         return Waits(self._patience)
@@ -199,7 +216,8 @@ def translate(error: elasticsearch.ApiError | elastic_transport.TransportError) 
         return verdict(error.meta.status, error.body, said, _asked_pause(error.meta))
     if isinstance(error, elastic_transport.SerializationError):
         return Unavailable(f"{STRANGER}: {error.message}")
-    return Unavailable(f"Elasticsearch cannot be reached: {error.message}")
+    hint = UNTRUSTED if isinstance(error, elastic_transport.TlsError) else None
+    return Unavailable(f"Elasticsearch cannot be reached: {error.message}", hint=hint)
 
 
 def verdict(status: int, error: Any, said: str, after: float = 0.0) -> StoreError:
@@ -210,7 +228,7 @@ def verdict(status: int, error: Any, said: str, after: float = 0.0) -> StoreErro
     if "cluster_block_exception" in kinds and status != UNREADY:
         return Blocked(said, hint="free disk space, or lift the block; nothing is lost meanwhile")
     if status in {401, 403}:
-        return Forbidden(said, hint="check the credentials and `detector check`")
+        return Forbidden(said, hint=WRONG if status == UNKNOWN else WEAK)
     return Unavailable(said, after=after) if status in FOR_NOW else Rejected(said)
 
 

@@ -48,7 +48,7 @@ class ElasticStore:
         patience: Patience | None = None,
     ) -> None:
         self.connection = Connection(client, patience)
-        self.client, self.call = client, self.connection.call
+        self.call = self.connection.call
         self.names = indices.Names(space)
         self._page_size = page_size
         self._searches_per_request = searches_per_request
@@ -56,6 +56,11 @@ class ElasticStore:
         self.clock = ClusterClock(self._time)
         self._points: dict[tuple[str, ...], str] = {}
         self._compiled: dict[int, tuple[tree.Node, dsl.Compiled]] = {}
+
+    @property
+    def client(self) -> Client:
+        """The client of the moment: `connection.renew` puts another in its place."""
+        return self.connection.client
 
     def session(self) -> Self:
         """The same client, clock and translations; points in time of its own."""

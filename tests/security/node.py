@@ -143,7 +143,7 @@ def _certify(folder: Path) -> None:
     for name, told in (("node", "127.0.0.1"), ("client", "client.example")):
         issued = authority.issue_cert(told, "localhost", common_name=name)
         issued.private_key_pem.write_to_path(folder / f"{name}.key")
-        for pem in issued.cert_chain_pems:
+        for pem in (*issued.cert_chain_pems, authority.cert_pem):
             pem.write_to_path(folder / f"{name}.pem", append=True)
 
 
