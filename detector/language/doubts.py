@@ -36,5 +36,7 @@ def _literals(leaf: tree.Leaf) -> Iterator[tree.Scalar]:
             yield value
         case tree.OneOf(values=values):
             yield from values
+        case tree.Says(wordings=wordings):
+            yield from (one.parts[0] for one in wordings if len(one.parts) == 1)
         case tree.Like(patterns=patterns):
             yield from (one for one in patterns if not pattern.has_wildcard(one))

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
-from detector.language import functions, lengths, pattern, tree
+from detector.language import analysed, functions, lengths, pattern, saying, tree
 from detector.language.evaluate import FieldLeaf
-from detector.language.fields import ECS, FieldTypes, Kind, kind_of
+from detector.language.fields import ECS, FieldTypes, Kind, kind_of, within
+from detector.language.saying import stands_for_several
 from detector.language.tree import And, Node, Not, Or
 from detector.language.values import bound, cover
 
@@ -74,6 +75,12 @@ def _pushable(node: Node, types: FieldTypes, depth: int = 0) -> bool:
             return depth < MAX_DEPTH and all(_pushable(item, types, depth + 1) for item in items)
         case Not(item):
             return depth < MAX_DEPTH and _pushable(item, types, depth + 1)
+        case tree.Nested(_, item):
+            return depth < MAX_DEPTH and _pushable(item, within(types, node.path), depth + 1)
+        case tree.Says() if analysed.asks(node, types):
+            return True
+        case tree.Says() if not stands_for_several(node.field):
+            return _pushable(saying.exact(node), types, depth)
         case tree.Everything() | tree.Nothing():
             return True
         case tree.Holds(expression):
@@ -94,6 +101,13 @@ def _admit(node: Node, types: FieldTypes, *, depth: int, positive: bool) -> Dsl:
             return _either(_admit(i, types, depth=depth + 1, positive=positive) for i in items)
         case Not(item):
             return _without(_admit(item, types, depth=depth + 1, positive=not positive))
+        case tree.Nested(path, item):
+            inner = _admit(item, within(types, node.path), depth=depth + 1, positive=positive)
+            return analysed.nested(path, inner) if types.type_of(path) == "nested" else inner
+        case tree.Says() if analysed.asks(node, types):
+            return _either(analysed.queries(node))
+        case tree.Says() if not stands_for_several(node.field):
+            return _admit(saying.exact(node), types, depth=depth, positive=positive)
         case tree.Everything():
             return _ALL
         case tree.Nothing():
@@ -101,7 +115,7 @@ def _admit(node: Node, types: FieldTypes, *, depth: int, positive: bool) -> Dsl:
         case tree.Holds(expression):
             return lengths.query(expression, types) or unknown
         case _:
-            return _leaf(node, types) or unknown
+            return _leaf(node, types) or (_some(node) if positive else None) or unknown
 
 
 def _both(queries: Iterable[Dsl]) -> Dsl:
@@ -138,6 +152,8 @@ def _without(query: Dsl) -> Dsl:
 def _leaf(leaf: FieldLeaf, types: FieldTypes) -> Dsl | None:
     """The query for a leaf, or None where no query says it."""
     kind, type_ = kind_of(leaf.field, types), types.type_of(leaf.field)
+    if stands_for_several(leaf.field):
+        return {"exists": {"field": leaf.field}} if isinstance(leaf, tree.Exists) else None
     if kind is Kind.TEXT or not types.searchable(leaf.field):
         return None
     match leaf:
@@ -153,10 +169,17 @@ def _leaf(leaf: FieldLeaf, types: FieldTypes) -> Dsl | None:
             return None if kind is Kind.OPAQUE else _compare(leaf, kind, type_)
         case tree.InNetwork(field, networks):
             return {"terms": {field: list(networks)}} if kind is Kind.IP else None
+        case tree.Says():
+            return None
         case tree.Regex() | tree.StartsWith() | tree.EndsWith() | tree.Contains():
             return _on_text(leaf) if kind in {Kind.STRING, Kind.UNKNOWN} else None
         case _:
             assert_never(leaf)
+
+
+def _some(leaf: FieldLeaf) -> Dsl | None:
+    """For a name that stands for several fields: that one of them is there."""
+    return {"exists": {"field": leaf.field}} if stands_for_several(leaf.field) else None
 
 
 def _has(value: tree.Scalar, kind: Kind, type_: str | None) -> bool:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any, TypeAlias, assert_never
 
-from detector.language import expressions, pattern, tree
+from detector.language import expressions, pattern, saying, tree, words
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.functions import number, string
+from detector.language.saying import stands_for_several
 from detector.language.tree import And, Node, Not, Or
-from detector.language.values import Interval, address, bound, cover, raw, reader
+from detector.language.values import Interval, address, bound, cover, objects, raw, reader
 
 Document: TypeAlias = Mapping[str, Any]
 Predicate: TypeAlias = Callable[[Document], bool]
@@ -49,6 +50,14 @@ def predicate(node: Node, types: FieldTypes = ECS) -> Predicate:
         case Not(item):
             inner = predicate(item, types)
             return lambda document: not inner(document)
+        case tree.Nested(path, item):
+            return _nested(path, item, types)
+        case tree.Says() | tree.Exists() | tree.Compare() if stands_for_several(node.field):
+            return lambda document: any(
+                predicate(one, types)(document) for one in saying.named(node, document)
+            )
+        case tree.Says() if kind_of(node.field, types) is not Kind.TEXT:
+            return predicate(saying.exact(node), types)
         case tree.Everything():
             return lambda _: True
         case tree.Nothing():
@@ -57,6 +66,14 @@ def predicate(node: Node, types: FieldTypes = ECS) -> Predicate:
             return _holds(expression, types)
         case _:
             return _any_value(node.field, types, _test(node, types))
+
+
+def _nested(path: str, item: Node, types: FieldTypes) -> Predicate:
+    """Each object for itself where the index keeps them apart (`nested`), else all as one."""
+    inner = predicate(item, types)
+    if types.type_of(path) != "nested":
+        return inner
+    return lambda document: any(inner({path: one}) for one in objects(document, path))
 
 
 def _any_value(name: str, types: FieldTypes, test: Test) -> Predicate:
@@ -92,6 +109,7 @@ FieldLeaf: TypeAlias = (
     | tree.Contains
     | tree.InNetwork
     | tree.Compare
+    | tree.Says
 )
 
 
@@ -100,6 +118,8 @@ def _test(leaf: FieldLeaf, types: FieldTypes) -> Test:
     match leaf:
         case tree.Exists():
             return lambda _: True
+        case tree.Says():
+            return words.says(leaf.wordings)
         case tree.Equals(value=value):
             return _equals(value, kind, type_)
         case tree.OneOf():

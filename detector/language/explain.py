@@ -32,7 +32,7 @@ def explain(node: Node, document: Mapping[str, Any], types: FieldTypes = ECS) ->
         case And(items) | Or(items):
             word = "and" if isinstance(node, And) else "or"
             return Explanation(word, held, {}, tuple(explain(i, document, types) for i in items))
-        case Not(And() | Or() | Not() as item):
+        case Not(And() | Or() | Not() | tree.Nested() as item):
             return Explanation("not", held, {}, (explain(item, document, types),))
         case _:
             names = sorted(tree.fields_of(node))

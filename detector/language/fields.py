@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from importlib import resources
@@ -65,6 +66,26 @@ def kind_of(name: str, types: FieldTypes) -> Kind:
     """How the values of `name` compare."""
     type_ = types.type_of(name)
     return Kind.UNKNOWN if type_ is None else KINDS.get(type_, Kind.OPAQUE)
+
+
+def within(types: FieldTypes, path: str) -> FieldTypes:
+    """The types as a `nested` query over the objects at `path` sees them."""
+    return _Within(types, f"{path}.") if types.type_of(path) == "nested" else types
+
+
+@dataclass(frozen=True, slots=True)
+class _Within:
+    types: FieldTypes
+    prefix: str
+
+    def type_of(self, name: str) -> str | None:
+        return self.types.type_of(name)
+
+    def ignore_above(self, name: str) -> int | None:
+        return self.types.ignore_above(name)
+
+    def searchable(self, name: str) -> bool:
+        return name.startswith(self.prefix)
 
 
 class FieldTable:

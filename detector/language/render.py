@@ -1,4 +1,4 @@
-"""Tree -> EQL text that is read back into the same tree."""
+"""Tree -> EQL text that is read back into the same tree; what only KQL can say, as KQL."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _KEYWORDS = frozenset(
     {"and", "any", "by", "false", "in", "like", "maxspan", "not", "null"}
     | {"or", "regex", "sample", "sequence", "true", "until", "where", "with"}
 )
+_SPECIAL = re.compile(r"""[\\():<>"*{}\s]""")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _INFIX = frozenset(["and", "or", "==", "!=", "<", "<=", ">", ">="])
 _ANY_CASE = {"in": "in~", "like": ":", "regex": "regex~"}
@@ -48,6 +49,8 @@ def condition(node: Node) -> str:
             return " or ".join(_inside(item) for item in items)
         case Not(item):
             return _negated(item)
+        case tree.Nested(path, item):
+            return f"{field(path)}: {{ {condition(item)} }}"
         case tree.Everything():
             return "true"
         case tree.Nothing():
@@ -125,7 +128,8 @@ def _leaf(
     | tree.EndsWith
     | tree.Contains
     | tree.InNetwork
-    | tree.Compare,
+    | tree.Compare
+    | tree.Says,
 ) -> str:
     name = field(node.field, node.optional)
     match node:
@@ -149,8 +153,18 @@ def _leaf(
             return f"cidrMatch({', '.join([name, *map(literal, node.networks)])})"
         case tree.Compare():
             return f"{name} {node.order} {literal(node.value)}"
+        case tree.Says():
+            said = " or ".join(map(wording, node.wordings))
+            return f"{node.field}: {said if len(node.wordings) == 1 else f'({said})'}"
         case _:
             assert_never(node)
+
+
+def wording(one: tree.Wording) -> str:
+    """Text as Kibana's language has it: quoted, or with its wildcards."""
+    if len(one.parts) == 1:
+        return literal(one.parts[0])
+    return "*".join(_SPECIAL.sub(r"\\\g<0>", part) for part in one.parts)
 
 
 def _call(function: str, name: str, node: tree.StartsWith | tree.EndsWith | tree.Contains) -> str:

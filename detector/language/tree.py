@@ -77,6 +77,14 @@ class Not:
 
 
 @dataclass(frozen=True, slots=True)
+class Nested:
+    """One of the objects at `path` satisfies `item` by itself; names in it are whole."""
+
+    path: str
+    item: Node
+
+
+@dataclass(frozen=True, slots=True)
 class Exists:
     """The field has a value."""
 
@@ -176,6 +184,28 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
+class Wording:
+    """Text as Kibana's language has it: wildcards stand between `parts`; `phrase` was quoted."""
+
+    parts: tuple[str, ...]
+    phrase: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """What `field: text` asks in Kibana's language, for one of several `wordings`.
+
+    Some value of an exact field is that text, in the field's own type; some value of an analysed
+    one has one of its words, or all of them in this order where they were quoted. A `*` in the name
+    stands for any fields that fit.
+    """
+
+    field: str
+    wordings: tuple[Wording, ...]
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Holds:
     """`expression` is true for some combination of its fields' values; null is not true.
 
@@ -198,9 +228,10 @@ Leaf: TypeAlias = (
     | Contains
     | InNetwork
     | Compare
+    | Says
     | Holds
 )
-Node: TypeAlias = And | Or | Not | Leaf
+Node: TypeAlias = And | Or | Not | Nested | Leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +339,7 @@ def leaves(query: Query) -> Iterator[Leaf]:
         node = rest.pop()
         if isinstance(node, And | Or):
             rest += node.items[::-1]
-        elif isinstance(node, Not):
+        elif isinstance(node, Not | Nested):
             rest.append(node.item)
         else:
             yield node

@@ -65,6 +65,22 @@ def _scalars(document: Mapping[str, Any], name: str, *, whole: bool) -> list[Any
     return found
 
 
+def objects(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The objects at `name`, spelled by dots or objects, arrays flattened."""
+    found: list[Mapping[str, Any]] = []
+    rest: list[tuple[Any, str]] = [(document, name)]
+    while rest:
+        value, path = rest.pop()
+        if isinstance(value, list | tuple):
+            rest += [(inner, path) for inner in value[::-1]]
+        elif isinstance(value, Mapping):
+            if path:
+                rest += _below(value, path)
+            else:
+                found.append(value)
+    return found
+
+
 def _below(value: Mapping[str, Any], path: str) -> list[tuple[Any, str]]:
     """What stands under the keys that `path` begins with, and what is left of it there."""
     below = []

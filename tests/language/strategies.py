@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from hypothesis import strategies as st
 
-from detector.language import tree
+from detector.language import functions, tree
 from detector.language.fields import FieldTable
 from detector.language.tree import Node
 
@@ -27,9 +27,15 @@ MAPPING: dict[str, dict[str, Any]] = {
     "source.ip": {"type": "ip"},
     "@timestamp": {"type": "date"},
     "precise": {"type": "date_nanos"},
+    "message": {"type": "text"},
+    "items": {
+        "type": "nested",
+        "properties": {"name": {"type": "keyword"}, "count": {"type": "long"}},
+    },
 }
 TYPES = FieldTable(
-    {name: properties["type"] for name, properties in MAPPING.items()},
+    {name: properties["type"] for name, properties in MAPPING.items()}
+    | {"items.name": "keyword", "items.count": "long"},
     ignore_above={"short": 4},
 )
 
@@ -99,7 +105,7 @@ def scalars(field: str, vocabulary: Vocabulary) -> st.SearchStrategy[tree.Scalar
 @st.composite
 def leaves(draw: st.DrawFn, vocabulary: Vocabulary) -> Node:
     """A leaf that a query can say."""
-    field = draw(st.sampled_from(sorted(MAPPING)))
+    field = draw(st.sampled_from(sorted(MAPPING.keys() - {"message", "items"})))
     order = draw(st.sampled_from(["<", "<=", ">", ">="]))
     values = tuple(draw(st.lists(scalars(field, vocabulary), min_size=1, max_size=3)))
     general: list[Node] = [
@@ -116,6 +122,46 @@ def leaves(draw: st.DrawFn, vocabulary: Vocabulary) -> Node:
     if field not in STRINGS:
         return draw(st.sampled_from(general))
     return draw(st.sampled_from(general) | string_leaves(field, vocabulary))
+
+
+@st.composite
+def sayings(draw: st.DrawFn, vocabulary: Vocabulary) -> Node:
+    """What KQL has words for and EQL has not."""
+    field = draw(st.sampled_from(sorted(MAPPING.keys() - {"items"})))
+    if draw(st.integers(0, 9)) == 0:
+        return draw(nested)
+    plain = scalars(field, vocabulary).map(lambda value: functions.string(value) or "")
+    parts = vocabulary.values().flatmap(
+        lambda word: st.sampled_from([(word[:1], word[1:]), ("", word[1:]), (word[:1], "")])
+    )
+    wordings = st.builds(tree.Wording, plain.map(lambda text: (text,)), phrase=st.booleans())
+    wild = parts.filter(any).map(tree.Wording)
+    some = draw(st.lists(wordings | wild if field in STRINGS else wordings, min_size=1, max_size=3))
+    return tree.Says(field, tuple(some))
+
+
+nested: st.SearchStrategy[Node] = st.builds(
+    lambda name, count, negated: tree.Nested(
+        "items",
+        tree.all_of(
+            [
+                tree.Says("items.name", (tree.Wording((name,)),)),
+                tree.Not(tree.Equals("items.count", count))
+                if negated
+                else tree.Compare("items.count", ">=", count),
+            ]
+        ),
+    ),
+    st.sampled_from(["a", "b"]),
+    st.integers(0, 2),
+    st.booleans(),
+)
+items = st.lists(
+    st.fixed_dictionaries(
+        {}, optional={"name": st.sampled_from(["a", "b"]), "count": st.integers(0, 2)}
+    ),
+    max_size=3,
+)
 
 
 @st.composite
@@ -200,6 +246,9 @@ def documents(draw: st.DrawFn, vocabulary: Vocabulary) -> dict[str, Any]:
     for name, properties in MAPPING.items():
         if not draw(st.booleans()):
             continue
+        if name == "items":
+            source[name] = draw(items)
+            continue
         value = draw(one_or_more(CONTENT.get(properties["type"], texts)))
         parts = name.split(".")
         if len(parts) == 1 or draw(st.booleans()):
@@ -224,7 +273,7 @@ def _merge(source: dict[str, Any], name: str, value: Any) -> None:
 def grids(draw: st.DrawFn, size: int, *, kind: str) -> tuple[list[dict[str, Any]], list[Node]]:
     """Documents and trees that share a vocabulary: leaves alone, trees of them, or of any leaf."""
     vocabulary = draw(vocabularies)
-    leaf = leaves(vocabulary)
+    leaf = leaves(vocabulary) | sayings(vocabulary)
     node = {"leaves": leaf, "trees": trees(leaf), "any": trees(leaf | unpushable)}[kind]
     sources = st.lists(documents(vocabulary), min_size=size, max_size=size)
     return draw(sources), draw(st.lists(node, min_size=size, max_size=size))

@@ -1,0 +1,43 @@
+"""What Kibana's `field: text` asks of analysed text -> the queries Kibana sends for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from detector.language import tree
+from detector.language.fields import FieldTypes, Kind, kind_of
+from detector.language.kuery import ANY
+
+_SPECIAL = re.compile(r"[+\-=&|><!(){}\[\]^\"~*?:\\/]")
+_OPERATOR = re.compile(r"\b(AND|OR|NOT)\b")
+
+
+def asks(leaf: tree.Says, types: FieldTypes) -> bool:
+    """Whether an index analyses what the leaf asks for: a text field, or no field in particular."""
+    return leaf.field == ANY or kind_of(leaf.field, types) is Kind.TEXT
+
+
+def queries(leaf: tree.Says) -> Iterator[dict[str, Any]]:
+    """A query for each wording: `match`, `match_phrase`, or `query_string` for wildcards."""
+    for one in leaf.wordings:
+        text = one.parts[0]
+        if len(one.parts) > 1:
+            fields = {} if leaf.field == ANY else {"fields": [leaf.field]}
+            yield {"query_string": {**fields, "query": "*".join(map(_escaped, one.parts))}}
+        elif leaf.field == ANY:
+            kind = "phrase" if one.phrase else "best_fields"
+            yield {"multi_match": {"type": kind, "query": text, "lenient": True}}
+        else:
+            yield {"match_phrase" if one.phrase else "match": {leaf.field: text}}
+
+
+def nested(path: str, query: dict[str, Any]) -> dict[str, Any]:
+    """`query` asked of each of the objects at `path` by itself."""
+    return {"nested": {"path": path, "query": query, "score_mode": "none"}}
+
+
+def _escaped(text: str) -> str:
+    """`text` for `query_string`, but for its blanks: they part words there as well."""
+    return _OPERATOR.sub(lambda found: found[0].lower(), _SPECIAL.sub(r"\\\g<0>", text))
