@@ -59,6 +59,12 @@ def load(paths: Sequence[Path]) -> Loaded:
     return Loaded(tuple(reader.rules), tuple(reader.report.problems))
 
 
+def files(paths: Sequence[Path]) -> list[Path]:
+    """The files that `load` would read."""
+    reader = _Reader()
+    return [file for path in paths for file in reader.files(path)]
+
+
 class _Reader:
     """Gathers rules and problems file by file; knows the ids and files it has seen."""
 

@@ -22,7 +22,7 @@ from detector.store.base import Store
 TICK = timedelta(seconds=1)
 """How often is asked what is due: no interval is shorter, and asking costs next to nothing."""
 
-logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick during a cycle is no event
+logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a tick in a cycle is no event
 
 
 class Listener(Protocol):
@@ -133,6 +133,10 @@ class Daemon:
             scheduler.shutdown(wait=True)
             timer.cancel()
             self._part.release()
+
+    def watched(self) -> set[str]:
+        """The ids of the rules that this daemon runs at present."""
+        return {rule.rule_id for rule in self.rules if self._part.owns(rule.rule_id)}
 
     def stop(self) -> None:
         """Begin no further cycle; safe to call from a signal handler."""

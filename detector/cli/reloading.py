@@ -1,0 +1,160 @@
+"""Rule files in, the rules they hold by now out: what changes is taken up, what breaks is said."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from detector import rulefile
+from detector.model import Problem, Rule
+from detector.rulefile import Loaded
+
+LOOK, SETTLE = 5.0, 1.0
+"""Seconds between two looks at the files, and for which a change must have come to rest."""
+NAMED = 10
+
+Mark: TypeAlias = dict[Path, tuple[int, ...]]
+"""What tells a changed file: its times, size and number, by path."""
+
+
+class Log(Protocol):
+    """Where it is said."""
+
+    def write(self, level: str, message: str, **about: object) -> None: ...
+
+
+class RuleFiles:
+    """The rules in `paths`, as `run.daemon.RuleSource` wants them; `loaded` is how it began.
+
+    A changed set is taken up whole, at once, when the files have come to rest. A file with an error
+    keeps the rules of its last good version, all of them, and each error is said once until it is
+    mended. Where nothing could run any more, what ran goes on.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        log: Log,
+        *,
+        look: float = LOOK,
+        settle: float = SETTLE,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._paths = list(paths)
+        self._mark = self._moving = _mark(paths)  # first: a change while they are read is seen
+        self.loaded = rulefile.load(paths)
+        self._rules = list(self.loaded.rules)
+        self._said = set(self.loaded.problems)
+        self._log = log
+        self._look, self._settle = look, settle
+        self._steady = steady
+        self._next = steady() + look
+        self._forced = False
+
+    def rules(self) -> Sequence[Rule]:
+        if self._forced or self._steady() >= self._next:
+            self._take_up_changes()
+        return self._rules
+
+    def look_now(self) -> None:
+        """Read the files with the next question, changed or not, at rest or not."""
+        self._forced = True
+
+    def _take_up_changes(self) -> None:
+        forced, self._forced = self._forced, False
+        mark = _mark(self._paths)
+        changed, at_rest = mark != self._mark, mark == self._moving
+        self._moving = mark
+        self._next = self._steady() + (self._settle if changed and not at_rest else self._look)
+        if forced or (changed and at_rest):
+            self._mark = mark
+            self._read()
+
+    def _read(self) -> None:
+        loaded = rulefile.load(self._paths)
+        self._say(loaded.problems)
+        rules = merged(self._rules, loaded)
+        if not any(rule.enabled and not rule.unsupported for rule in rules):
+            self._log.write("error", "the rule files hold no rule to run: the last rules go on")
+            return
+        old, self._rules = self._rules, rules
+        self._tell(old)
+
+    def _say(self, problems: Iterable[Problem]) -> None:
+        now = set(problems)
+        held = {rule.file for rule in self._rules}
+        for problem in sorted(now - self._said, key=lambda p: (p.file or "", p.line or 0)):
+            about = {"file": problem.file, "line": problem.line, "rule_id": problem.rule_id}
+            goes_on = any(_is_below(file, _broken([problem])) for file in held)
+            self._log.write(problem.level, said(problem, goes_on=goes_on), **about)
+        for file in sorted(_broken(self._said) - _broken(now)):
+            self._log.write("info", f"{file}: no longer broken", file=str(file))
+        self._said = now
+
+    def _tell(self, old: Sequence[Rule]) -> None:
+        before = {rule.rule_id: rule for rule in old}
+        after = {rule.rule_id: rule for rule in self._rules}
+        changes = {
+            "added": [rule for id_, rule in after.items() if id_ not in before],
+            "changed": [r for id_, r in after.items() if id_ in before and r is not before[id_]],
+            "removed": [rule for id_, rule in before.items() if id_ not in after],
+        }
+        parts = [f"{what} {_names(rules)}" for what, rules in changes.items() if rules]
+        if parts:
+            ids = {what: [rule.rule_id for rule in rules] for what, rules in changes.items()}
+            self._log.write("info", f"rules taken up: {'; '.join(parts)}", **ids)
+
+
+def merged(last: Sequence[Rule], loaded: Loaded) -> list[Rule]:
+    """The rules to go on with: those just loaded, and for a broken file those it held before.
+
+    A rule that means the same stays the same object. A file that was never good gives what can be
+    used of it, as at a start.
+    """
+    broken = _broken(loaded.problems)
+    known = {rule.rule_id: rule for rule in last}
+    was_good = {rule.file for rule in last} & broken
+    fresh = [rule for rule in loaded.rules if rule.file not in was_good]
+    ids = {rule.rule_id for rule in fresh}
+    kept = [rule for rule in last if rule.rule_id not in ids and _is_below(rule.file, broken)]
+    return [_same(known.get(rule.rule_id), rule) for rule in fresh] + kept
+
+
+def said(problem: Problem, *, goes_on: bool) -> str:
+    """A problem in one line: place, message, whether older rules go on, the way out."""
+    place = ":".join(str(p) for p in (problem.file, problem.line, problem.column) if p is not None)
+    then = "; the last good version goes on" if goes_on else ""
+    hint = f" (hint: {problem.hint})" if problem.hint else ""
+    return f"{place}{': ' if place else ''}{problem.message}{then}{hint}"
+
+
+def _same(old: Rule | None, new: Rule) -> Rule:
+    unchanged = old is not None and (old.hash, old.file) == (new.hash, new.file)
+    return old if old is not None and unchanged else new
+
+
+def _broken(problems: Iterable[Problem]) -> set[Path]:
+    return {Path(p.file) for p in problems if p.file and p.level == "error"}
+
+
+def _is_below(file: Path | None, broken: set[Path]) -> bool:
+    """Whether a file is broken, or a folder that holds it cannot be read."""
+    return file is not None and not broken.isdisjoint((file, *file.parents))
+
+
+def _names(rules: Sequence[Rule]) -> str:
+    more = f" and {len(rules) - NAMED} more" if len(rules) > NAMED else ""
+    return ", ".join(rule.name for rule in rules[:NAMED]) + more
+
+
+def _mark(paths: Sequence[Path]) -> Mark:
+    mark: Mark = {}
+    for file in rulefile.files(paths):
+        try:
+            stat = file.stat()
+        except OSError:  # gone since it was listed
+            continue
+        mark[file] = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+    return mark
