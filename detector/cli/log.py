@@ -18,7 +18,11 @@ from detector.run.cycle import Report
 from detector.settings import Log
 
 NAME = "detector"
-LIBRARIES = ("apscheduler", "elastic_transport", "urllib3")
+LIBRARIES = {
+    "apscheduler": logging.ERROR,  # a tick during a cycle is no event
+    "elastic_transport": logging.WARNING,
+    "urllib3": logging.WARNING,
+}
 """Whose warnings go the same way, so that no line of another form stands between ours."""
 
 REQUESTS = "elastic_transport.transport"
@@ -38,8 +42,8 @@ class Logger:
         plain = log.format == "auto" and not sys.stderr.isatty()
         machines = json or plain or log.format == "json"
         handler = _documents() if machines else _Lines()
-        for name in LIBRARIES:
-            _lead(logging.getLogger(name), handler, logging.WARNING)
+        for name, least in LIBRARIES.items():
+            _lead(logging.getLogger(name), handler, least)
         debug = log.level == "debug"
         _lead(logging.getLogger(REQUESTS), handler, logging.DEBUG if debug else logging.WARNING)
         self._logger = logging.getLogger(NAME)

@@ -7,7 +7,10 @@ from typing import Annotated
 import typer
 
 from detector.cli import options, reports, show, times, waiting, wiring
+from detector.cli.heartbeat import Heartbeat
 from detector.run import cycle
+from detector.run.cycle import Report
+from detector.settings import Settings
 
 
 def once(
@@ -40,8 +43,21 @@ def once(
     else:
         show.out().print(reports.runs(report))
         show.say(reports.summary(report))
+    if not rule and now == "now":
+        _beat(report, configured)
     if report.failed:
         raise typer.Exit(1)
+
+
+def _beat(report: Report, configured: Settings) -> None:
+    """A cycle of cron's is one as well; one of some rules, or of another time, is a look."""
+    if configured.heartbeat_url is None:
+        return
+    beat = Heartbeat(
+        configured.heartbeat_url.get_secret_value(), lambda said: show.say(said, "yellow"), tuple
+    )
+    beat.cycle_finished(report)
+    beat.close()
 
 
 app = options.app(once)

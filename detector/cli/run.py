@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import typer
 
-from detector.cli import options, wiring
+from detector.cli import heartbeat, options, wiring
 from detector.cli.log import Logger
-from detector.run.daemon import Daemon
+from detector.run.daemon import Daemon, Fixed
 
 GRACE = timedelta(seconds=8)
 
@@ -31,9 +31,17 @@ def run(
     configured = wiring.read_settings(common)
     chosen = wiring.usable_rules(common, configured)
     log = Logger(configured.log, json=common.json)
-    with wiring.store(common, configured, patience=wiring.LONG) as store:
+    with (
+        wiring.store(common, configured, patience=wiring.LONG) as store,
+        heartbeat.beside(
+            log,
+            configured.heartbeat_url,
+            lambda said: log.write("warning", said),
+            lambda: daemon.watched(),  # noqa: PLW0108 - it is made below
+        ) as listener,
+    ):
         clock = wiring.clock(store, chosen)
-        daemon = Daemon(store, chosen, wiring.terms(configured), log, clock=clock)
+        daemon = Daemon(store, Fixed(chosen), wiring.terms(configured), listener, clock=clock)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop())
         log.write("info", f"watching with {len(daemon.rules)} rules", rules=len(daemon.rules))

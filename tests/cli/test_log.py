@@ -85,7 +85,7 @@ def test_what_libraries_warn_of_takes_the_same_form(
     form: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Logger(Log(format=form))
-    logging.getLogger("apscheduler.scheduler").warning("missed \x1b[2J by %s", "3 s")
+    logging.getLogger("apscheduler.scheduler").error("missed \x1b[2J by %s", "3 s")
     (line,) = capsys.readouterr().err.splitlines()
     assert "missed" in line
     assert "3 s" in line
