@@ -61,6 +61,7 @@ class Request(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
         line = f"{self.command} {self.path}"
+        self.server.watch(line, body)
         fault = self.server.fault_for(line)
         if fault is None:
             self.send(self.forward(body))
@@ -111,6 +112,7 @@ class Server(ThreadingHTTPServer):
         self.node = node
         self.faults: list[Fault] = []
         self.lines: list[str] = []
+        self.watch: Callable[[str, bytes], None] = lambda _line, _body: None
         self._lock = threading.Lock()
 
     def fault_for(self, line: str) -> Fault | None:
@@ -149,6 +151,10 @@ class Proxy:
 
     def inject(self, *faults: Fault) -> None:
         self._server.faults += faults
+
+    def watch(self, watcher: Callable[[str, bytes], None]) -> None:
+        """Show `watcher` every request, as `METHOD /path` and body, before faults have it."""
+        self._server.watch = watcher
 
     def heal(self) -> None:
         """No more faults."""
