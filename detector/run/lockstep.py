@@ -36,6 +36,8 @@ from detector.store.base import Store
 Kind = Literal["live", "catch-up", "late", "backfill"]
 
 STOPPED = "stopped before it was finished"
+SAID = 20
+"""Different warnings that are kept of a run: some tell of a document each."""
 
 
 @dataclass(slots=True)
@@ -95,7 +97,8 @@ class Run:
     search_ms: int = 0
     write_ms: int = 0
     warnings: list[str] = field(default_factory=list)
-    differing: list[str] = field(default_factory=list)
+    differing: int = 0
+    such_as: str | None = None
 
     def advance(self) -> None:
         """Go on to the next question or the next matches."""
@@ -118,7 +121,7 @@ class Run:
         self.step, self.done = None, True
 
     def warn(self, text: str) -> None:
-        if text not in self.warnings:
+        if text not in self.warnings and len(self.warnings) < SAID:
             self.warnings.append(text)
 
     @property
@@ -156,8 +159,8 @@ class Run:
         """What there is to remember of this run; `given_up` is what was left out on purpose."""
         if self.differing:
             self.warn(
-                f"{len(self.differing)} documents share the identity of another and differ in "
-                f"content, such as {self.differing[0]}"
+                f"{self.differing} documents share the identity of another and differ in "
+                f"content, such as {self.such_as}"
             )
         if self.kind == "late" and self.created:
             self.warn(
@@ -176,7 +179,7 @@ class Run:
             matches=self.matches,
             alerts_created=self.created,
             alerts_existing=self.existing,
-            differing=len(self.differing),
+            differing=self.differing,
             warnings=tuple(self.warnings),
             error=self.error or self.incomplete,
             gaps=(*refused, *given_up),
@@ -290,7 +293,8 @@ def _build(run: Run) -> dict[str, Alert]:
         built.setdefault(alert.id, alert)
         if first is not match and not alerts.same_content(first, match):
             copy = match.documents[0]
-            run.differing.append(f"{copy.index}/{copy.id}")
+            run.differing += 1
+            run.such_as = run.such_as or f"{copy.index}/{copy.id}"
     if matches:
         run.reached = matches[-1].time
     return built

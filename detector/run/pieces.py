@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from detector.model import Gap, Rule, RunRecord, Window
+from detector.run import lockstep
 from detector.run.schedule import cut
 from detector.windows import merged, told_once, without
 
@@ -19,8 +20,6 @@ AT_MOST = 32
 
 STEPS = tuple(timedelta(minutes=m) for m in (1, 5, 15, 60, 180, 360, 720, 1_440, 4_320, 10_080))
 WORST = ("succeeded", "partial failure", "failed")
-SAID = 20
-"""Different warnings a record keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def _both(one: RunRecord, other: RunRecord) -> RunRecord:
         alerts_created=one.alerts_created + other.alerts_created,
         alerts_existing=one.alerts_existing + other.alerts_existing,
         differing=one.differing + other.differing,
-        warnings=tuple(dict.fromkeys((*one.warnings, *other.warnings)))[:SAID],
+        warnings=tuple(dict.fromkeys((*one.warnings, *other.warnings)))[:lockstep.SAID],
         gaps=told_once((*one.gaps, *other.gaps)),
         search_ms=one.search_ms + other.search_ms,
         write_ms=one.write_ms + other.write_ms,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.model import Gap, RunRecord, Window
-from detector.run import pieces
+from detector.run import lockstep, pieces
 from detector.windows import merged, without
 from tests.builders import NOW, make_rule
 
@@ -113,4 +113,4 @@ def test_what_ended_otherwise_stays_apart_and_is_uncovered() -> None:
 
 def test_many_pieces_with_warnings_of_their_own_keep_only_so_many() -> None:
     (whole,) = pieces.joined(record(n, warnings=(f"such as {n}",)) for n in range(100))
-    assert len(whole.warnings) == pieces.SAID
+    assert len(whole.warnings) == lockstep.SAID
