@@ -101,7 +101,7 @@ def _both(one: RunRecord, other: RunRecord) -> RunRecord:
         alerts_created=one.alerts_created + other.alerts_created,
         alerts_existing=one.alerts_existing + other.alerts_existing,
         differing=one.differing + other.differing,
-        warnings=tuple(dict.fromkeys((*one.warnings, *other.warnings)))[:lockstep.SAID],
+        warnings=tuple(dict.fromkeys((*one.warnings, *other.warnings)))[: lockstep.SAID],
         gaps=told_once((*one.gaps, *other.gaps)),
         search_ms=one.search_ms + other.search_ms,
         write_ms=one.write_ms + other.write_ms,
