@@ -50,7 +50,8 @@ class Rule:
     `lookback` is how far a window reaches behind its run (`from: now-6m` is six minutes), `delay`
     how far before it the window ends (`to`, usually nothing). `where` is None exactly when
     `unsupported` says why the rule cannot run. `parameters` holds every key of the rule under
-    Elastic's own name, as alerts carry them.
+    Elastic's own name, as alerts carry them. `hash` is the same for the same meaning, `commit` the
+    git commit its folder is checked out at, or empty.
     """
 
     rule_id: str
@@ -75,6 +76,7 @@ class Rule:
     examples: tuple[Example, ...] = ()
     file: Path | None = None
     hash: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class Page:
 
     `hits` counts what the store found before the residual. `incomplete` says what part of the
     question was not answered (shards, a remote cluster); `transient` whether asking again may help.
+    `unread` are hits of which cannot be said whether they satisfy it, with the reason.
     """
 
     documents: tuple[Document, ...]
@@ -144,6 +147,7 @@ class Page:
     warning: str | None = None
     incomplete: str | None = None
     transient: bool = True
+    unread: tuple[tuple[Document, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +230,23 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter: a match that will never become an alert by itself, and why.
+
+    `events` are the index and id of each document; `index` is where the alert would have gone and
+    `document` the alert, or without an `index` the event, where it can be kept.
+    """
+
+    id: str
+    rule_id: str
+    reason: str
+    time: datetime
+    events: tuple[tuple[str, str], ...] = ()
+    index: str | None = None
+    document: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """How far a rule has got: everything before `end` is covered, but for what is `waiting`.
 
@@ -303,6 +324,7 @@ class RunRecord:
     search_ms: int = 0
     write_ms: int = 0
     rule_hash: str = ""
+    rule_commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

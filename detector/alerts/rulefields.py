@@ -63,7 +63,7 @@ def of_run(rule: Rule, execution: Execution) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=4096)
 def of_rule(rule: Rule, space: str) -> dict[str, Any]:
-    """What every alert of a rule says of it, in Kibana's keys and in two of our own."""
+    """What every alert of a rule says of it, in Kibana's keys and in some of our own."""
     type_id, category = KINDS[rule.type]
     block = rule.parameters.get("building_block_type")
     return {
@@ -71,6 +71,7 @@ def of_rule(rule: Rule, space: str) -> dict[str, Any]:
         "kibana.version": SHAPED_LIKE,
         "detector.version": __version__,
         "detector.rule.hash": rule.hash,
+        **({"detector.rule.commit": rule.commit} if rule.commit else {}),
         **({"kibana.alert.building_block_type": block} if block else {}),
         **{f"kibana.alert.rule.{key}": value for key, value in _keys(rule).items()},
         "kibana.alert.rule.category": category,

@@ -18,6 +18,7 @@ from detector.rulefile import check, examples, forms
 from detector.rulefile.examples import Beside
 from detector.rulefile.keys import Keys
 from detector.rulefile.report import Report
+from detector.rulefile.revision import Revisions
 from detector.text import durations
 from detector.text import file as textfile
 from detector.text.document import Text
@@ -73,6 +74,7 @@ class _Reader:
         self.report = Report()
         self.ids: dict[str, Place] = {}
         self.seen: set[Path] = set()
+        self.revisions = Revisions()
 
     def files(self, path: Path) -> list[Path]:
         """The rule files at `path` that have not been read yet."""
@@ -120,7 +122,8 @@ class _Reader:
             return
         rule = _rule(checked.keys, checked.parameters)
         if self.window_holds(rule, text) and (where or checked.keys.type != "eql"):
-            rule = replace(rule, file=path, examples=tuple(examples))
+            commit = self.revisions.of(path.parent)
+            rule = replace(rule, file=path, commit=commit, examples=tuple(examples))
             self.rules.append(self.judged(rule, checked.keys, where, text))
 
     def examples(self, text: Text, rule_id: str | None) -> list[Example]:

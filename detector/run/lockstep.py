@@ -186,6 +186,7 @@ class Run:
             search_ms=self.search_ms,
             write_ms=self.write_ms,
             rule_hash=self.rule.hash,
+            rule_commit=self.rule.commit,
         )
 
 

@@ -12,17 +12,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from detector.model import (
-    Alert,
     Backfilled,
     Checkpoint,
     Gap,
     Leases,
+    Letter,
     Member,
     RunRecord,
     Window,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 """Raised with every change of a mapping, so that setup knows what to renew."""
 
 PRIORITY = 300
@@ -63,9 +63,12 @@ RUNS: Mapping[str, Any] = {
     "search_ms": LONG,
     "write_ms": LONG,
     "rule_hash": KEYWORD,
+    "rule_commit": KEYWORD,
 }
 DEADLETTER: Mapping[str, Any] = {
     "alert": UNREAD,
+    "event": UNREAD,
+    "events": {"properties": {"index": KEYWORD, "id": KEYWORD}},
     "index": KEYWORD,
     "reason": TEXT,
     "rule_id": KEYWORD,
@@ -214,18 +217,21 @@ def run(record: RunRecord) -> dict[str, Any]:
         "search_ms": record.search_ms,
         "write_ms": record.write_ms,
         "rule_hash": record.rule_hash,
+        "rule_commit": record.rule_commit or None,
     }
 
 
-def dead_letter(alert: Alert, reason: str, time: datetime) -> dict[str, Any]:
-    """An alert that was refused for good, whole, with the reason; `time` is when it was buried."""
+def dead_letter(letter: Letter, buried: datetime) -> dict[str, Any]:
+    """A dead letter as a document, with the alert or, where none could be made, the event."""
     return {
-        "alert": alert.document,
-        "index": alert.index,
-        "reason": reason,
-        "rule_id": alert.document.get("kibana.alert.rule.rule_id"),
-        "time": _iso(alert.time),
-        "buried": _iso(time),
+        "alert": letter.document if letter.index else None,
+        "event": None if letter.index else letter.document,
+        "events": [{"index": index, "id": id_} for index, id_ in letter.events],
+        "index": letter.index,
+        "reason": letter.reason,
+        "rule_id": letter.rule_id,
+        "time": _iso(letter.time),
+        "buried": _iso(buried),
     }
 
 
