@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import signal
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import typer
 
-from detector.cli import heartbeat, options, wiring
+from detector import rulefile
+from detector.cli import heartbeat, neighbours, options, wiring
 from detector.cli.log import Logger
-from detector.run.daemon import Daemon, Fixed
+from detector.cli.reloading import RuleFiles
+from detector.errors import DetectorError
+from detector.run.daemon import Daemon
+from detector.run.holder import Holder, Standing
+
+if TYPE_CHECKING:
+    from detector.settings import Settings
+    from detector.store.elastic import ElasticStore
 
 GRACE = timedelta(seconds=8)
 
@@ -25,12 +36,14 @@ def run(
 
     Logs go to standard error: text on a terminal, JSON elsewhere or with `--json`. SIGTERM and
     Ctrl-C let the cycle in hand finish for up to 8 seconds; what it did not finish is done again
-    after a restart, without doubles.
+    after a restart, without doubles. Changed rule files are taken up within seconds; SIGHUP reads
+    rules and credentials at once. Several daemons of one space share the rules or stand by.
     """
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
-    chosen = wiring.usable_rules(common, configured)
     log = Logger(configured.log, json=common.json)
+    files = RuleFiles(rulefile.find(common.rules, configured.rules), log)
+    chosen = wiring.usable(files.loaded)
     with (
         wiring.store(common, configured, patience=wiring.LONG) as store,
         heartbeat.beside(
@@ -41,12 +54,66 @@ def run(
         ) as listener,
     ):
         clock = wiring.clock(store, chosen)
-        daemon = Daemon(store, Fixed(chosen), wiring.terms(configured), listener, clock=clock)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: daemon.stop())
+        part = _part(store, configured, log, clock)
+        terms = wiring.terms(configured)
+        daemon = Daemon(store, files, terms, listener, part=part, clock=clock)
+        _heed_signals(daemon, lambda: _read_again(common, store, files, log))
         log.write("info", f"watching with {len(daemon.rules)} rules", rules=len(daemon.rules))
         daemon.run(GRACE)
         log.write("info", "stopped")
+
+
+def _part(
+    store: ElasticStore, configured: Settings, log: Logger, clock: Callable[[], datetime]
+) -> Holder:
+    from detector.store.leases import ElasticLeases  # noqa: PLC0415 - with the store's libraries
+
+    me = neighbours.me()
+    return Holder(
+        ElasticLeases(store, configured.lease),
+        me,
+        _Told(log, me.id),
+        shards=configured.shards,
+        period=configured.lease,
+        gone=lambda member: neighbours.ended(member, me),
+        clock=clock,
+    )
+
+
+def _heed_signals(daemon: Daemon, read_again: Callable[[], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: daemon.stop())
+    signal.signal(signal.SIGHUP, lambda *_: daemon.soon(read_again))
+
+
+def _read_again(common: options.Common, store: ElasticStore, files: RuleFiles, log: Logger) -> None:
+    """What SIGHUP asks for."""
+    files.look_now()
+    try:
+        wiring.renew(common, store)
+    except DetectorError as error:
+        log.write("error", f"the old credentials stay: {error.message}", hint=error.hint)
+    else:
+        log.write("info", "rules and credentials are read again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What becomes of the leases, in the log."""
+
+    log: Logger
+    me: str
+
+    def standing_changed(self, standing: Standing) -> None:
+        held = ", ".join(str(number + 1) for number in standing.shards)
+        what = f"runs part {held} of {standing.of}" if held else "stands by"
+        beside = f"{standing.others} other daemons" if standing.others != 1 else "one other daemon"
+        about = {"daemon": self.me, "shards": list(standing.shards), "others": standing.others}
+        self.log.write("info", f"this daemon {what}, beside {beside}", **about)
+
+    def leases_failed(self, error: Exception) -> None:
+        said = error.message if isinstance(error, DetectorError) else repr(error)
+        self.log.write("warning", f"others may take over: the lease is not renewed: {said}")
 
 
 app = options.app(run)

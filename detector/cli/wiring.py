@@ -54,7 +54,11 @@ def usable_rules(
 
     Raises `SettingsError` where nothing is left to run.
     """
-    loaded = read_rules(common, configured)
+    return usable(read_rules(common, configured), named, quiet=quiet)
+
+
+def usable(loaded: Loaded, named: Sequence[str] = (), *, quiet: bool = False) -> list[Rule]:
+    """As `usable_rules`, of what is loaded already."""
     for problem in loaded.problems:
         if problem.level == "error" or not quiet:
             show.show_problem(problem)

@@ -221,7 +221,8 @@ class Settings(Table):
     """Everything that can be configured.
 
     `identity` pairs index patterns with the fields that make two documents the same event; the
-    first pattern that fits is taken. `max_signals` None leaves each rule its own; more than `flood`
+    first pattern that fits is taken. Daemons of a space divide the rules in `shards` parts and hold
+    each for a `lease` at a time. `max_signals` None leaves each rule its own; more than `flood`
     times that many matches waiting are a flood. `rules` and all paths are relative to the working
     folder.
     """
@@ -236,6 +237,8 @@ class Settings(Table):
     on_limit: Literal["wait", "truncate"] = "wait"
     flood: Annotated[int, Field(ge=1)] = 20
     exclude_tiers: Names = ("data_frozen",)
+    shards: Annotated[int, Field(ge=1, le=1_000)] = 1
+    lease: Duration = timedelta(seconds=5)
     schedule: Schedule = Schedule()
     late_sweep: LateSweep = LateSweep()
     silent_after: Duration = timedelta(hours=1)
