@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from detector.errors import Blocked, NotSetUp, Rejected, StoreError, Unavailable
-from detector.language import dsl, fields, tree
+from detector.errors import NotSetUp, Rejected, StoreError, Unavailable
 from detector.model import (
     Alert,
     Answer,
     Backfilled,
     Checkpoint,
-    Cursor,
-    Failure,
+    Letter,
     RunRecord,
     Search,
     Survey,
     Written,
 )
-from detector.store import counting, indices, msearch
+from detector.store import bulk, indices, writing
+from detector.store.bulk import Item, Operation, refusal
 from detector.store.clock import ClusterClock
-from detector.store.connection import Client, Connection, Json, Patience, reason_of, verdict
-from detector.store.msearch import Asked
+from detector.store.connection import Client, Connection, Patience, reason_of
+from detector.store.searching import Searcher
 
-WRITE_CHUNK = 1_000
-WRITE_BYTES = 8_000_000
 LOOKUP_CHUNK = 5_000
-CREATED, EXISTS = 201, 409
 
 
 class ElasticStore:
@@ -50,12 +45,13 @@ class ElasticStore:
         self.connection = Connection(client, patience)
         self.call = self.connection.call
         self.names = indices.Names(space)
-        self._page_size = page_size
-        self._searches_per_request = searches_per_request
-        self._exclude_tiers = tuple(exclude_tiers)
         self.clock = ClusterClock(self._time)
-        self._points: dict[tuple[str, ...], str] = {}
-        self._compiled: dict[int, tuple[tree.Node, dsl.Compiled]] = {}
+        self._searcher = Searcher(
+            self.connection,
+            page_size=page_size,
+            per_request=searches_per_request,
+            exclude_tiers=exclude_tiers,
+        )
 
     @property
     def client(self) -> Client:
@@ -65,122 +61,32 @@ class ElasticStore:
     def session(self) -> Self:
         """The same client, clock and translations; points in time of its own."""
         session = copy.copy(self)
-        session._points = {}
+        session._searcher = self._searcher.session()
         return session
 
     # -- searches
 
     def search(self, searches: Sequence[Search]) -> list[Answer]:
-        answers: list[Answer] = []
-        for start in range(0, len(searches), self._searches_per_request):
-            answers += self._search_together(searches[start : start + self._searches_per_request])
-        return answers
+        return self._searcher.search(searches)
 
     def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
-        asked = [self._ask(search) for search in searches]
-        responses = self._counts(asked, fields)
-        if any("error" in response or response["_shards"]["failed"] for response in responses):
-            responses = self._counts(asked, ())  # a field that is text in some index
-        for response in responses:
-            if "error" in response:
-                raise Rejected(f"matches cannot be counted: {reason_of(response['error'])}")
-        return counting.read(asked, responses)
-
-    def _counts(self, asked: Sequence[Asked], fields: Sequence[str]) -> list[dict[str, Any]]:
-        lines = [line for item in asked for line in counting.ask(item, fields)]
-        return list(self.call(lambda: self.client.msearch(searches=lines))["responses"])
+        return self._searcher.survey(searches, fields)
 
     def release(self) -> None:
-        points, self._points = self._points, {}
-        for point in points.values():
-            try:
-                self.connection.once(lambda point=point: self.client.close_point_in_time(id=point))  # type: ignore[misc]
-            except StoreError:
-                continue  # it ends by itself when its keep-alive has passed
-
-    def _search_together(self, searches: Sequence[Search]) -> list[Answer]:
-        asked = [self._ask(search) for search in searches]
-        answers, full = self._answers(asked)
-        if full:
-            again, _ = self._answers([self._under_a_point(asked[i].search) for i in full])
-            for i, answer in zip(full, again, strict=True):
-                answers[i] = answer
-        return answers
-
-    def _answers(self, asked: Sequence[Asked | Failure]) -> tuple[list[Answer], list[int]]:
-        """An answer for each, and the positions of first pages that may have left something out."""
-        sent = [item for item in asked if isinstance(item, Asked)]
-        try:
-            responses = iter(self._msearch(sent) if sent else [])
-        except StoreError as error:
-            return [Failure(error) for _ in asked], []
-        answers: list[Answer] = []
-        full = []
-        for position, item in enumerate(asked):
-            if isinstance(item, Failure):
-                answers.append(item)
-                continue
-            response = next(responses)
-            answers.append(_answer(item, response))
-            if "error" not in response and msearch.is_full(item, response):
-                full.append(position)
-        return answers, full
-
-    def _ask(self, search: Search) -> Asked:
-        return msearch.ask(
-            search,
-            self._compile(search.where),
-            size=self._page_size,
-            exclude_tiers=self._exclude_tiers,
-        )
-
-    def _compile(self, where: tree.Node) -> dsl.Compiled:
-        """Translated once per rule: keyed by identity, since hashing a large tree costs as much."""
-        known = self._compiled.get(id(where))
-        if known is None or known[0] is not where:
-            known = (where, dsl.translate(where, fields.ECS))
-            self._compiled[id(where)] = known
-        return known[1]
-
-    def _under_a_point(self, search: Search) -> Asked | Failure:
-        """The same search from its beginning inside a point in time shared by its index set."""
-        point = self._points.get(search.index)
-        if point is None:
-            try:
-                point = self.call(
-                    lambda: self.client.open_point_in_time(
-                        index=list(search.index),
-                        keep_alive=msearch.KEEP_ALIVE,
-                        ignore_unavailable=True,
-                    )
-                )["id"]
-            except StoreError as error:
-                return Failure(error)
-            self._points[search.index] = point
-        return self._ask(replace(search, cursor=Cursor(point)))
-
-    def _msearch(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
-        """A response for each; what was refused for now is asked again, and only that."""
-        responses: dict[int, dict[str, Any]] = {}
-        pending, waits = list(range(len(asked))), self.connection.waits()
-        while True:
-            lines = [line for i in pending for line in (asked[i].header, asked[i].body)]
-            answer = self.call(lambda lines=lines: self.client.msearch(searches=lines), waits)  # type: ignore[misc]
-            responses |= zip(pending, answer["responses"], strict=True)
-            pending = [i for i in pending if msearch.was_rejected(responses[i])]
-            pause = waits.next() if pending else None
-            if pause is None:
-                return [responses[i] for i in range(len(asked))]
-            time.sleep(pause)
+        self._searcher.release()
 
     # -- alerts
 
     def known(self, ids: Collection[str]) -> frozenset[str]:
+        return self._ids(self.names.alerts, ids)
+
+    def _ids(self, index: str, ids: Collection[str]) -> frozenset[str]:
+        """Those of `ids` that exist in an index or alias, which need not be there."""
         found: set[str] = set()
         for chunk in _chunks(list(ids), LOOKUP_CHUNK):
             response = self.call(
                 lambda chunk=chunk: self.client.search(  # type: ignore[misc]
-                    index=self.names.alerts,
+                    index=index,
                     query={"ids": {"values": chunk}},
                     size=len(chunk),
                     source=False,
@@ -189,43 +95,22 @@ class ElasticStore:
                 )
             )
             if response["_shards"]["failed"]:
-                raise Unavailable("some shards of the alerts index did not answer")
+                raise Unavailable(f"some shards of {index} did not answer")
             found |= {hit["_id"] for hit in response.get("hits", {}).get("hits", ())}
         return frozenset(found)
 
     def write_alerts(self, alerts: Sequence[Alert]) -> Written:
-        created: set[str] = set()
-        existing: set[str] = set()
-        refused: dict[str, str] = {}
-        held: dict[str, str] = {}
-        for chunk in _by_bytes(alerts):
-            for (alert, _), item in zip(chunk, self._create(chunk), strict=True):
-                if item["status"] == CREATED:
-                    created.add(alert.id)
-                elif item["status"] == EXISTS:
-                    existing.add(alert.id)
-                elif isinstance(error := refusal(item, "an alert"), Unavailable):
-                    held[alert.id] = error.message
-                else:
-                    refused[alert.id] = reason_of(item["error"])
-                    self._bury(alert, refused[alert.id])
-        return Written(frozenset(created), frozenset(existing), refused, held)
+        return writing.Writer(self.connection, self.names).write(alerts)
+
+    def bury(self, letters: Sequence[Letter]) -> None:
+        writing.bury(self.connection, self.names.deadletter, letters)
+
+    def buried(self, ids: Collection[str]) -> frozenset[str]:
+        return self._ids(self.names.deadletter, ids)
 
     def refresh(self) -> None:
         self.call(
             lambda: self.client.indices.refresh(index=self.names.alerts, ignore_unavailable=True)
-        )
-
-    def _create(self, chunk: Sequence[tuple[Alert, bytes]]) -> list[dict[str, Any]]:
-        """What became of each."""
-        return self._bulk(
-            [({"create": {"_index": alert.index, "_id": alert.id}}, body) for alert, body in chunk]
-        )
-
-    def _bury(self, alert: Alert, reason: str) -> None:
-        letter = indices.dead_letter(alert, reason, datetime.now(UTC))
-        self.call(
-            lambda: self.client.index(index=self.names.deadletter, id=alert.id, document=letter)
         )
 
     # -- state
@@ -295,24 +180,8 @@ class ElasticStore:
             if "error" in item:
                 raise refusal(item)
 
-    def _bulk(self, operations: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
-        """What became of each; what failed for now is sent again, and only that.
-
-        An operation is an action and, unless it deletes, a document.
-        """
-        results: dict[int, dict[str, Any]] = {}
-        pending, waits = list(range(len(operations))), self.connection.waits()
-        while pending:
-            lines = [line for i in pending for line in operations[i]]
-            response = self.call(lambda lines=lines: self.client.bulk(operations=lines), waits)  # type: ignore[misc]
-            for i, item in zip(pending, response["items"], strict=True):
-                results[i] = next(iter(item.values()))
-            pending = [i for i in pending if _is_for_now(results[i])]
-            pause = waits.next() if pending else None
-            if pause is None:
-                break
-            time.sleep(pause)
-        return [results[i] for i in range(len(operations))]
+    def _bulk(self, operations: Sequence[Operation]) -> list[Item]:
+        return bulk.send(self.connection, operations)
 
     def _time(self) -> datetime:
         """The time of the node whose clock is furthest behind. Raises `StoreError`."""
@@ -323,33 +192,6 @@ class ElasticStore:
         if not stamps:
             raise Rejected("the cluster does not tell its time")
         return datetime.fromtimestamp(min(stamps) / 1000, UTC)
-
-
-def _answer(asked: Asked, response: Mapping[str, Any]) -> Answer:
-    if "error" in response:
-        status, error = response.get("status", 500), response["error"]
-        said = f"the search was refused ({status}): {reason_of(error)}"
-        return Failure(verdict(status, error, said))
-    try:
-        return msearch.read(asked, response)
-    except Exception as error:  # noqa: BLE001 - a residual's fault ends its own rule's run only
-        return Failure(Rejected(f"the answer could not be read: {error!r}"))
-
-
-def refusal(item: Mapping[str, Any], what: str = "a state document") -> StoreError:
-    """Why a document was not written: `item` is the answer for it."""
-    status, error = item["status"], item["error"]
-    said = f"{what} was refused ({status}): {reason_of(error)}"
-    if isinstance(error, Mapping) and error.get("type") == "strict_dynamic_mapping_exception":
-        hint = "run `detector setup` once with the same --url: it adds what is new"
-        return NotSetUp(f"the state indices are older than this detector: {said}", hint=hint)
-    return verdict(status, error, said)
-
-
-def _is_for_now(item: Mapping[str, Any]) -> bool:
-    """Whether it is worth sending once more; a block is lifted by somebody, not by a moment."""
-    error = refusal(item) if "error" in item else None
-    return isinstance(error, Unavailable) and not isinstance(error, Blocked)
 
 
 def _is_missing(error: Mapping[str, Any]) -> bool:
@@ -372,18 +214,3 @@ def _save_action(index: str, checkpoint: Checkpoint) -> dict[str, Any]:
 def _chunks(items: list[str], size: int) -> Iterator[list[str]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _by_bytes(alerts: Sequence[Alert]) -> Iterator[list[tuple[Alert, bytes]]]:
-    """Bulk requests bounded by number and size, each alert already serialised."""
-    chunk: list[tuple[Alert, bytes]] = []
-    serializer, size = Json(), 0
-    for alert in alerts:
-        body = serializer.dumps(alert.document)
-        if chunk and (len(chunk) == WRITE_CHUNK or size + len(body) > WRITE_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append((alert, body))
-        size += len(body)
-    if chunk:
-        yield chunk

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from detector.language import dsl, evaluate, fields, tree
-from detector.model import Cursor, Document, Page, Search
+from detector.model import Cursor, Document, Page, Search, Window
+from detector.store.sifting import Unread, sifted
 
 Json: TypeAlias = dict[str, Any]
 
@@ -16,6 +17,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEEP_ALIVE = "2m"
 FOR_GOOD = frozenset({"query_shard_exception", "illegal_argument_exception", "parsing_exception"})
 """What a shard says when asking again changes nothing: a field of another type, a bad pattern."""
+ABSENT = ("skipped", "partial", "failed", "running")
+"""What `_clusters` calls a cluster that did not answer in full."""
 BUSY = frozenset({"es_rejected_execution_exception", "circuit_breaking_exception"})
 
 
@@ -28,6 +31,23 @@ class Asked:
     body: Json
     residual: tree.Node | None
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What part of a question was not answered; `transient` is whether asking again may help."""
+
+    reason: str
+    transient: bool = True
+
+    def noted(self, page: Page) -> Page:
+        """The page, said to lack this as well."""
+        if page.incomplete is None:
+            return replace(page, incomplete=self.reason, transient=self.transient)
+        reasons = dict.fromkeys((self.reason, page.incomplete))
+        return replace(
+            page, incomplete="; ".join(reasons), transient=self.transient or page.transient
+        )
 
 
 def ask(
@@ -81,18 +101,22 @@ def read(asked: Asked, response: Mapping[str, Any]) -> Page:
     if asked.search.cursor and len(hits) == asked.size:
         point = response.get("pit_id", asked.search.cursor.point)
         following = replace(asked.search, cursor=Cursor(point, tuple(hits[-1]["sort"])))
-    documents = [_document(hit) for hit in hits]
+    documents = [_document(hit, asked.search.window) for hit in hits]
+    unread: tuple[Unread, ...] = ()
     if asked.residual is not None:
-        documents = [d for d in documents if evaluate.matches(asked.residual, d.fields, fields.ECS)]
+        holds = evaluate.predicate(asked.residual, fields.ECS)
+        documents, unread = sifted(documents, holds, lambda document: document.fields)
     documents.sort(key=lambda document: (document.time, document.index, document.id))
+    lacking = lack(response)
     return Page(
         documents=tuple(documents),
         next=following,
         hits=len(hits),
         took_ms=response.get("took", 0),
         warning=_nothing_there(asked.search, response),
-        incomplete=_incomplete(response),
-        transient=not _refused_for_good(response),
+        incomplete=lacking.reason if lacking else None,
+        transient=lacking.transient if lacking else True,
+        unread=unread,
     )
 
 
@@ -104,17 +128,70 @@ def is_full(asked: Asked, response: Mapping[str, Any]) -> bool:
 def was_rejected(response: Mapping[str, Any]) -> bool:
     """Whether all or some of a response is missing because the cluster was too busy."""
     said = [response["error"]] if "error" in response else _causes(response)
-    return any(
-        error.get("type") in BUSY and error.get("durability") != "PERMANENT" for error in said
-    )
+    busy = (error for error in said if error.get("type") in BUSY)
+    return any(error.get("durability") != "PERMANENT" for error in busy)
+
+
+def lack(response: Mapping[str, Any]) -> Lack | None:
+    """What is missing in a response without an `error`.
+
+    Shards of remotes count in `_shards` as well; that a remote was left out as a whole is told by
+    `_clusters` alone, with 200 and no failed shard. What comes under `running` is not awaited.
+    """
+    said = list(_missing(response))
+    if not said:
+        return None
+    kinds = {cause.get("type") for cause in _causes(response)}
+    for_good = bool(kinds) and kinds <= FOR_GOOD and not response.get("timed_out")
+    return Lack("; ".join(said)[:1_000], transient=not for_good)
+
+
+def left_out(first: Mapping[str, Any], again: Mapping[str, Any]) -> Lack | None:
+    """The remotes that answered a first time and were not asked again."""
+    gone = sorted(_remotes(first) - _remotes(again))
+    return Lack(f"remote clusters went away: {', '.join(gone)}") if gone else None
+
+
+def _missing(response: Mapping[str, Any]) -> Iterator[str]:
+    if response.get("timed_out"):
+        yield "the search timed out before it was finished"
+    shards = response["_shards"]
+    if shards["failed"]:
+        told = "; ".join(sorted(_reasons(shards.get("failures", ()))))
+        yield f"{shards['failed']} of {shards['total']} shards failed: {told[:500]}"
+    clusters = response.get("_clusters", {})
+    absent = sum(clusters.get(key, 0) for key in ABSENT)
+    if absent:
+        told = "; ".join(_absent(clusters.get("details", {})))
+        yield f"{absent} of {clusters['total']} clusters did not answer in full: {told[:500]}"
+
+
+def _reasons(failures: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {f"{failure.get('index')}: {failure['reason'].get('reason')}" for failure in failures}
+
+
+def _absent(details: Mapping[str, Any]) -> Iterator[str]:
+    for name, cluster in sorted(details.items()):
+        if cluster["status"] in ABSENT:
+            said = {str(failure["reason"].get("reason")) for failure in cluster.get("failures", ())}
+            yield f"{name} ({cluster['status']}): {', '.join(sorted(said)) or 'no reason given'}"
 
 
 def _causes(response: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The reasons of shards that failed, of remote clusters as well."""
-    failures = [*response["_shards"].get("failures", ())]
-    for cluster in response.get("_clusters", {}).get("details", {}).values():
-        failures += cluster.get("failures", ())
-    return [failure["reason"] for failure in failures]
+    """Why shards and clusters did not answer; a cluster that gives no reason counts as one."""
+    failures = [failure["reason"] for failure in response["_shards"].get("failures", ())]
+    clusters = response.get("_clusters", {})
+    details = clusters.get("details", {})
+    for cluster in details.values():
+        if cluster["status"] in ABSENT:
+            failures += [f["reason"] for f in cluster.get("failures", ())] or [{}]
+    if not details and any(clusters.get(key) for key in ABSENT):
+        failures.append({})
+    return failures
+
+
+def _remotes(response: Mapping[str, Any]) -> set[str]:
+    return set(response.get("_clusters", {}).get("details", ())) - {"(local)"}
 
 
 def _query(search: Search, condition: Json, exclude_tiers: Sequence[str]) -> Json:
@@ -142,44 +219,28 @@ def _query(search: Search, condition: Json, exclude_tiers: Sequence[str]) -> Jso
     return {"bool": {"filter": filters} | ({"must_not": unwanted} if unwanted else {})}
 
 
-def _document(hit: Mapping[str, Any]) -> Document:
+def _document(hit: Mapping[str, Any], window: Window) -> Document:
     return Document(
         index=hit["_index"],
         id=hit["_id"],
         source=hit.get("_source", {}),
-        time=EPOCH + timedelta(milliseconds=hit["sort"][0]),
+        time=_time(hit["sort"][0], window),
         fields=hit.get("fields", {}),
     )
+
+
+def _time(milliseconds: int, window: Window) -> datetime:
+    """The time a hit is sorted by; of several times of one document the first may be any."""
+    try:
+        return EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return window.start
 
 
 def _nothing_there(search: Search, response: Mapping[str, Any]) -> str | None:
     if response["_shards"]["total"] == 0 and "_clusters" not in response:
         return f"no index matches {', '.join(search.index)}"
     return None
-
-
-def _incomplete(response: Mapping[str, Any]) -> str | None:
-    """What of an answer is missing: only `_clusters` tells of a remote that was left out."""
-    if response.get("timed_out"):
-        return "the search timed out before it was finished"
-    shards = response["_shards"]
-    if shards["failed"]:
-        reasons = {
-            f"{failure.get('index')}: {failure['reason'].get('reason')}"
-            for failure in shards.get("failures", [])
-        }
-        told = "; ".join(sorted(reasons))[:500]
-        return f"{shards['failed']} of {shards['total']} shards failed: {told}"
-    clusters = response.get("_clusters", {})
-    absent = sum(clusters.get(key, 0) for key in ("skipped", "partial", "failed"))
-    return f"{absent} of {clusters['total']} clusters did not answer in full" if absent else None
-
-
-def _refused_for_good(response: Mapping[str, Any]) -> bool:
-    """Whether all that is missing are shards whose mapping cannot take the query."""
-    failures = response["_shards"].get("failures", [])
-    kinds = {failure["reason"].get("type") for failure in failures}
-    return bool(kinds) and kinds <= FOR_GOOD and not response.get("timed_out")
 
 
 def _instant(time: datetime) -> str:

@@ -1,0 +1,221 @@
+"""Searches in, answers out: many in one `_msearch`, each as whole as the cluster can make it.
+
+First pages are asked without a point in time, since most are empty; a page that is full is asked
+again under one. A remote cluster that is away must silence neither the others nor, by keeping them
+waiting, rules that never ask it.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from detector.errors import Rejected, StoreError
+from detector.language import dsl, fields, tree
+from detector.model import Answer, Cursor, Failure, Search, Survey
+from detector.store import counting, msearch, remotes
+from detector.store.connection import Connection, reason_of, verdict
+from detector.store.msearch import Asked, Lack
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A question, the cluster's response, and what is known to be missing in it."""
+
+    asked: Asked
+    response: dict[str, Any]
+    lack: Lack | None = None
+
+    @property
+    def failed(self) -> bool:
+        return "error" in self.response
+
+    def answer(self) -> Answer:
+        if self.failed:
+            status, error = self.response.get("status", 500), self.response["error"]
+            said = f"the search was refused ({status}): {reason_of(error)}"
+            return Failure(verdict(status, error, said))
+        try:
+            page = msearch.read(self.asked, self.response)
+        except Exception as error:  # noqa: BLE001 - a residual's fault ends its own rule's run only
+            return Failure(Rejected(f"the answer could not be read: {error!r}"))
+        return self.lack.noted(page) if self.lack else page
+
+    def lacking(self) -> Lack | None:
+        return self.lack or msearch.lack(self.response)
+
+
+class Searcher:
+    """What is asked of one cluster in one session: points in time and translated queries."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        page_size: int,
+        per_request: int,
+        exclude_tiers: Sequence[str],
+    ) -> None:
+        self._connection = connection
+        self._page_size = page_size
+        self._per_request = per_request
+        self._exclude_tiers = tuple(exclude_tiers)
+        self._points: dict[tuple[str, ...], str] = {}
+        self._compiled: dict[int, tuple[tree.Node, dsl.Compiled]] = {}
+
+    def session(self) -> Self:
+        """The same connection and translations; points in time of its own."""
+        session = copy.copy(self)
+        session._points = {}
+        return session
+
+    def search(self, searches: Sequence[Search]) -> list[Answer]:
+        """An answer for each, in their order."""
+        answers: dict[int, Answer] = {}
+        for positions in self._requests(searches):
+            told = self._together([searches[i] for i in positions])
+            for i, one in zip(positions, told, strict=True):
+                answers[i] = one if isinstance(one, Failure) else one.answer()
+        return [answers[i] for i in range(len(searches))]
+
+    def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
+        """Their number and most frequent values. Raises `StoreError`."""
+        asked = [self._ask(search) for search in searches]
+        responses = self._counts(asked, fields)
+        if any("error" in response or response["_shards"]["failed"] for response in responses):
+            responses = self._counts(asked, ())  # a field that is text in some index
+        for response in responses:
+            if "error" in response:
+                raise Rejected(f"matches cannot be counted: {reason_of(response['error'])}")
+        return counting.read(asked, responses)
+
+    def release(self) -> None:
+        """Close the points in time."""
+        points, self._points = self._points, {}
+        client = self._connection.client
+        for point in points.values():
+            try:
+                self._connection.once(lambda point=point: client.close_point_in_time(id=point))  # type: ignore[misc]
+            except StoreError:
+                continue  # it ends by itself when its keep-alive has passed
+
+    def _requests(self, searches: Sequence[Search]) -> Iterator[list[int]]:
+        """Positions by request: a remote that hangs holds up only those that ask remotes."""
+        far = [i for i, search in enumerate(searches) if remotes.named(search.index)]
+        near = [i for i, search in enumerate(searches) if not remotes.named(search.index)]
+        for positions in (near, far):
+            for start in range(0, len(positions), self._per_request):
+                yield positions[start : start + self._per_request]
+
+    def _together(self, searches: Sequence[Search]) -> list[Told | Failure]:
+        told = self._tell([self._ask(search) for search in searches])
+        self._ask_who_is_there(told)
+        full = {i: one for i, one in enumerate(told) if isinstance(one, Told) and _is_full(one)}
+        under = [self._under_a_point(one.asked.search) for one in full.values()]
+        for (i, first), again in zip(full.items(), self._tell(under), strict=True):
+            told[i] = _after(first, again)
+        return told
+
+    def _ask_who_is_there(self, told: list[Told | Failure]) -> None:
+        """Where a remote that must not be skipped is away, ask the others again."""
+        refused = {
+            i: one.asked.search
+            for i, one in enumerate(told)
+            if isinstance(one, Told) and one.failed and remotes.named(one.asked.search.index)
+        }
+        if not refused:
+            return
+        try:
+            known = remotes.connected(self._connection)
+        except StoreError:
+            return
+        for i, search in refused.items():
+            present, lack = remotes.without_absent(search.index, known)
+            if lack and present and search.cursor is None:
+                (again,) = self._tell([self._ask(replace(search, index=present))])
+                told[i] = replace(again, lack=lack) if isinstance(again, Told) else again
+
+    def _tell(self, asked: Sequence[Asked | Failure]) -> list[Told | Failure]:
+        sent = [item for item in asked if isinstance(item, Asked)]
+        try:
+            responses = iter(self._msearch(sent) if sent else [])
+        except StoreError as error:
+            return [item if isinstance(item, Failure) else Failure(error) for item in asked]
+        return [
+            item if isinstance(item, Failure) else Told(item, next(responses)) for item in asked
+        ]
+
+    def _ask(self, search: Search) -> Asked:
+        return msearch.ask(
+            search,
+            self._compile(search.where),
+            size=self._page_size,
+            exclude_tiers=self._exclude_tiers,
+        )
+
+    def _compile(self, where: tree.Node) -> dsl.Compiled:
+        """Translated once per rule: keyed by identity, since hashing a large tree costs as much."""
+        known = self._compiled.get(id(where))
+        if known is None or known[0] is not where:
+            known = (where, dsl.translate(where, fields.ECS))
+            self._compiled[id(where)] = known
+        return known[1]
+
+    def _under_a_point(self, search: Search) -> Asked | Failure:
+        """The same search from its beginning inside a point in time shared by its index set."""
+        point = self._points.get(search.index)
+        if point is None:
+            try:
+                point = self._connection.call(
+                    lambda: self._connection.client.open_point_in_time(
+                        index=list(search.index),
+                        keep_alive=msearch.KEEP_ALIVE,
+                        ignore_unavailable=True,
+                    )
+                )["id"]
+            except StoreError as error:
+                return Failure(error)
+            self._points[search.index] = point
+        return self._ask(replace(search, cursor=Cursor(point)))
+
+    def _msearch(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
+        """A response for each; what was refused for now is asked again, and only that."""
+        responses: dict[int, dict[str, Any]] = {}
+        pending, waits = list(range(len(asked))), self._connection.waits()
+        while True:
+            lines = [line for i in pending for line in (asked[i].header, asked[i].body)]
+            answer = self._connection.call(
+                lambda lines=lines: self._connection.client.msearch(searches=lines),  # type: ignore[misc]
+                waits,
+            )
+            responses |= zip(pending, answer["responses"], strict=True)
+            pending = [i for i in pending if msearch.was_rejected(responses[i])]
+            pause = waits.next() if pending else None
+            if pause is None:
+                return [responses[i] for i in range(len(asked))]
+            time.sleep(pause)
+
+    def _counts(self, asked: Sequence[Asked], fields: Sequence[str]) -> list[dict[str, Any]]:
+        lines = [line for item in asked for line in counting.ask(item, fields)]
+        client = self._connection.client
+        return list(self._connection.call(lambda: client.msearch(searches=lines))["responses"])
+
+
+def _is_full(told: Told) -> bool:
+    return not told.failed and msearch.is_full(told.asked, told.response)
+
+
+def _after(first: Told, again: Told | Failure) -> Told:
+    """The pages under a point in time, and what the first page already lacked.
+
+    A remote that is away when a point is opened is left out of it without a word. Where there is
+    no point to go on with, what was found stays found.
+    """
+    if isinstance(again, Failure) or again.failed:
+        failure = again if isinstance(again, Failure) else again.answer()
+        said = failure.error.message if isinstance(failure, Failure) else ""
+        return replace(first, lack=Lack(f"only the first page could be read: {said}"))
+    return replace(again, lack=first.lacking() or msearch.left_out(first.response, again.response))
