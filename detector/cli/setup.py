@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsons
 import urllib.error
 import urllib.request
 import uuid
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from detector import alerts
 from detector.alerts import dashboard
@@ -32,6 +34,10 @@ def setup(
     kibana_file: Annotated[
         Path, typer.Option("--kibana-file", metavar="FILE", help="Where they are written.")
     ] = Path("kibana.ndjson"),
+    role: Annotated[
+        bool,
+        typer.Option("--role", help="Print the role that a daemon's key needs, and do nothing."),
+    ] = False,
     config: options.Config = None,
     rules: options.Rules = None,
     url: options.Url = None,
@@ -45,28 +51,50 @@ def setup(
 
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
+    if role:
+        _print_role(common, configured)
+        return
     with wiring.store(common, configured) as store:
         done = installation.install(
-            store, lambda missing: alerts.template(configured.space, missing_types=missing)
+            store,
+            lambda missing: alerts.template(configured.space, missing_types=missing),
+            keep_runs=configured.retention.runs,
         )
     objects = dashboard.saved_objects(configured.space)
-    rows: list[tuple[str, str, str, str]] = [
-        (one.done, one.piece, one.name, ", ".join(one.replaced)) for one in done
+    rows: list[tuple[str, str, str, str, str]] = [
+        (one.done, one.piece, one.name, ", ".join(one.replaced), one.why) for one in done
     ]
-    rows.append((_write(kibana_file, objects), "file", str(kibana_file), ""))
+    rows.append((_write(kibana_file, objects), "file", str(kibana_file), "", ""))
     if kibana_url or configured.kibana.url:
         target = kibana_url or str(configured.kibana.url)
         _import(target, objects, configured)
-        rows.append(("imported", "Kibana", target, ""))
+        rows.append(("imported", "Kibana", target, "", ""))
     _show(rows, common)
 
 
-def _show(rows: Sequence[tuple[str, str, str, str]], common: options.Common) -> None:
+def _print_role(common: options.Common, configured: Settings) -> None:
+    """The least that running these rules takes: as a role, and as a key of that role alone."""
+    from detector.store import indices, privileges  # noqa: PLC0415 - as above
+
+    names = indices.Names(configured.space)
+    rules = wiring.usable_rules(common, configured, quiet=True)
+    patterns = sorted({pattern for rule in rules if rule.enabled for pattern in rule.index})
+    name, role = privileges.role_name(names), privileges.role(names, patterns)
+    key = privileges.api_key(names, patterns)
     if common.json:
-        keys = ("done", "piece", "name", "replaced")
+        show.document({"name": name, "role": role, "api_key": key})
+        return
+    for request, body in ((f"PUT _security/role/{name}", role), ("POST _security/api_key", key)):
+        show.out().print(Text(f"{request}\n{jsons.dumps(body, indent=2)}\n"))
+    show.say("one of them is enough; whoever creates the key must have these privileges as well")
+
+
+def _show(rows: Sequence[tuple[str, str, str, str, str]], common: options.Common) -> None:
+    if common.json:
+        keys = ("done", "piece", "name", "replaced", "reason")
         show.document({"installed": [dict(zip(keys, row, strict=True)) for row in rows]})
         return
-    show.out().print(show.table(("", "piece", "name", "types replaced"), rows))
+    show.out().print(show.table(("", "piece", "name", "types replaced", "why"), rows))
     show.say("set up; `detector once` runs a first cycle", "green")
 
 
