@@ -4,12 +4,14 @@ from detector.alerts.copies import same_content
 from detector.alerts.flood import flood, telling_fields
 from detector.alerts.identity import alert_id, needed_fields, rule_uuid
 from detector.alerts.layers import build
+from detector.alerts.letters import letter
 from detector.alerts.mapping import template
 
 __all__ = [
     "alert_id",
     "build",
     "flood",
+    "letter",
     "needed_fields",
     "rule_uuid",
     "same_content",

@@ -17,7 +17,15 @@ from detector.model import Source
 Shape: TypeAlias = "Mapping[str, Shape | bool]"
 """An object's known fields: objects below it, True for a value, False for what may be either."""
 
-_WHOLE = frozenset({"flattened"})
+
+class Flattened(dict[str, "Shape | bool"]):
+    """An object of any fields that is indexed as one."""
+
+
+# A flattened field refuses keys with a NUL, more levels than these and terms beyond 32,766 bytes;
+# values too long for a term are ignored by the mapping.
+_LEVELS = 20
+_PATH = 4096
 _EITHER = frozenset({"geo_point", "date_range"})
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _MISFIT = object()
@@ -44,7 +52,7 @@ def _part(field: Mapping[str, Any]) -> Shape | bool:
         return False
     if type_ in {"object", "nested"}:
         return _shaped(field.get("properties", {}))
-    return {} if type_ in _WHOLE else True
+    return Flattened() if type_ == "flattened" else True
 
 
 def _object(source: Mapping[str, Any], shape: Shape) -> Mapping[str, Any]:
@@ -80,17 +88,36 @@ def _unknown(key: str, value: Any, shape: Shape) -> Any:
         return value if all(name.strip() for name in rest.split(".")) else _MISFIT
     if part is True:
         return _MISFIT
+    if part.__class__ is Flattened:
+        return value if _flattens_below(rest, value, _LEVELS, _PATH) else _MISFIT
     return _unknown(rest, value, part) if rest not in part else _value(value, part[rest])
 
 
 def _value(value: Any, part: Shape | bool) -> Any:
     if part is False or value is None:
         return value
+    if part.__class__ is Flattened and not _flattens(value, _LEVELS, _PATH):
+        return _MISFIT
     if isinstance(value, dict):
         return _MISFIT if part is True else _object(value, part)
     if isinstance(value, list):
         return _list(value, part)
     return value if part is True else _MISFIT
+
+
+def _flattens(value: Any, levels: int, path: int) -> bool:
+    """Whether a flattened field takes all that is below an object."""
+    if isinstance(value, list):
+        return levels > 0 and all(_flattens(item, levels - 1, path) for item in value)
+    if not isinstance(value, dict):
+        return True
+    return levels > 0 and all(_flattens_below(*item, levels, path) for item in value.items())
+
+
+def _flattens_below(key: str, value: Any, levels: int, path: int) -> bool:
+    """The same for what is below a key, in which each dot is a level."""
+    left = path - len(key) - 1
+    return "\0" not in key and left > 0 and _flattens(value, levels - 1 - key.count("."), left)
 
 
 def _list(values: list[Any], part: Shape | bool) -> Any:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from detector import alerts
 from detector.detect import detect
-from detector.errors import DetectorError, StoreError, Unavailable
+from detector.errors import DetectorError, Rejected, StoreError, Unavailable
 from detector.model import (
     Alert,
     Ask,
@@ -31,6 +31,7 @@ from detector.model import (
     Status,
     Window,
 )
+from detector.run.letters import Letters
 from detector.store.base import Store
 
 Kind = Literal["live", "catch-up", "late", "backfill"]
@@ -97,6 +98,7 @@ class Run:
     search_ms: int = 0
     write_ms: int = 0
     warnings: list[str] = field(default_factory=list)
+    letters: Letters = field(default_factory=Letters)
     differing: int = 0
     such_as: str | None = None
 
@@ -167,6 +169,8 @@ class Run:
                 f"{self.created} alerts for events that became searchable after the look-back had "
                 f"passed them; `from` should reach further back"
             )
+        for text in self.letters.warnings():
+            self.warn(text)
         refused = [Gap(self.rule.rule_id, self.window, self.hole)] if self.hole else []
         return RunRecord(
             uuid=self.execution.uuid,
@@ -233,6 +237,21 @@ def _to_questions(store: Store, active: Iterable[Run], *, dry: bool) -> None:
         if moving:
             _write(store, moving, dry=dry)
             moving = [run for run in moving if not run.done]
+    if not dry:
+        for run in active:
+            _bury(store, run)
+
+
+def _bury(store: Store, run: Run) -> None:
+    """Keep what no alert can be made of, before the run may count as covered."""
+    if not run.letters.waiting:
+        return
+    try:
+        store.bury(run.letters.take(run.rule, run.execution))
+    except StoreError as error:
+        run.fail(error)
+    if run.letters.too_many:
+        run.fail(Rejected(f"too many matches cannot be made alerts: {run.letters.first}"))
 
 
 def _ask(store: Store, asking: Sequence[Run]) -> None:
@@ -261,12 +280,15 @@ def _note(run: Run, page: Page) -> None:
         run.warn(page.incomplete)
     if page.warning:
         run.warn(page.warning)
+    for document, reason in page.unread:
+        run.letters.add(Match((document,), document.time), reason)
 
 
 def _write(store: Store, runs: Sequence[Run], *, dry: bool) -> None:
     found = {run: _build(run) for run in runs}
     try:
         known = store.known([id_ for built in found.values() for id_ in built])
+        found = _without_buried(store, found, known)
         fresh = {run: _within_budget(run, built, known) for run, built in found.items()}
         if not dry:
             _create(store, fresh)
@@ -282,6 +304,23 @@ def _write(store: Store, runs: Sequence[Run], *, dry: bool) -> None:
             run.stop()
 
 
+def _without_buried(
+    store: Store, found: dict[Run, dict[str, Alert]], known: frozenset[str]
+) -> dict[Run, dict[str, Alert]]:
+    """Without what an earlier run could not write for good; a backfill tries it once more."""
+    tried = {run: built for run, built in found.items() if run.kind != "backfill"}
+    unknown = [id_ for built in tried.values() for id_ in built if id_ not in known]
+    buried = store.buried(unknown) if unknown else frozenset()
+    if not buried:
+        return found
+    for run, built in tried.items():
+        run.letters.earlier += sum(id_ in buried for id_ in built)
+    return {
+        run: built if run not in tried else {i: a for i, a in built.items() if i not in buried}
+        for run, built in found.items()
+    }
+
+
 def _build(run: Run) -> dict[str, Alert]:
     """The alerts of a batch by id; of copies the first in time order becomes the alert."""
     matches = run.step.matches if isinstance(run.step, Found) else ()
@@ -289,10 +328,15 @@ def _build(run: Run) -> dict[str, Alert]:
     built: dict[str, Alert] = {}
     origin: dict[str, Match] = {}
     for match in matches:
-        alert = alerts.build(match, run.rule, run.execution)
-        first = origin.setdefault(alert.id, match)
+        try:
+            alert = alerts.build(match, run.rule, run.execution)
+            first = origin.setdefault(alert.id, match)
+            differs = first is not match and not alerts.same_content(first, match)
+        except Exception as error:  # noqa: BLE001 - one document must not silence the others
+            run.letters.add(match, f"no alert can be made of it: {error!r}"[:1_000])
+            continue
         built.setdefault(alert.id, alert)
-        if first is not match and not alerts.same_content(first, match):
+        if differs:
             copy = match.documents[0]
             run.differing += 1
             run.such_as = run.such_as or f"{copy.index}/{copy.id}"
@@ -322,10 +366,10 @@ def _create(store: Store, fresh: dict[Run, list[Alert]]) -> None:
         created = sum(alert.id in written.created for alert in built)
         run.created += created
         run.existing += sum(alert.id in written.existing for alert in built)
-        run.budget.spend(created)
+        run.budget.spend(created + sum(alert.id in written.refused for alert in built))
         run.write_ms += took if built else 0
         for alert in built:
             if reason := written.held.get(alert.id):
                 run.fail(Unavailable(f"an alert cannot be written for now: {reason}"))
             if reason := written.refused.get(alert.id):
-                run.warn(f"an alert was refused and kept as a dead letter: {reason}")
+                run.letters.note(reason)

@@ -11,6 +11,7 @@ from detector.model import (
     Backfilled,
     Checkpoint,
     Leases,
+    Letter,
     RunRecord,
     Search,
     Survey,
@@ -54,6 +55,12 @@ class Store(Protocol):
         held. Raises `StoreError` when the store answers nothing: some may have been written, and
         writing all of them again is right.
         """
+
+    def bury(self, letters: Sequence[Letter]) -> None:
+        """Keep dead letters; one that is there is not touched. Raises `StoreError`."""
+
+    def buried(self, ids: Collection[str]) -> frozenset[str]:
+        """Those of `ids` for which a dead letter exists. Raises `StoreError`."""
 
     def refresh(self) -> None:
         """Make the alerts written so far visible to `known` and to readers."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,8 @@ WEAK = "`detector check` lists what is missing, `detector setup --role` prints a
 UNTRUSTED = (
     "`elasticsearch.ca_certs` or `ca_fingerprint` say whom to trust, `client_cert` who is asking"
 )
+DEEP = 5_000
+"""Levels of calls for documents of up to 1,000 levels, which is what Elasticsearch takes."""
 STRANGER = "something other than Elasticsearch answered"
 
 
@@ -90,6 +93,11 @@ class Json(JsonSerializer):
             return json.loads(data)
         except ValueError as error:
             raise elastic_transport.SerializationError("the answer is not JSON") from error
+        except RecursionError:
+            if sys.getrecursionlimit() >= DEEP:
+                raise
+            sys.setrecursionlimit(DEEP)  # for good: the alert is as deep as its event
+            return self._loads_anything(data)
 
 
 class Ndjson(Json):
@@ -218,6 +226,12 @@ def translate(error: elasticsearch.ApiError | elastic_transport.TransportError) 
         return Unavailable(f"{STRANGER}: {error.message}")
     hint = UNTRUSTED if isinstance(error, elastic_transport.TlsError) else None
     return Unavailable(f"Elasticsearch cannot be reached: {error.message}", hint=hint)
+
+
+def status_of(error: StoreError) -> int | None:
+    """With what status the cluster answered, where it did."""
+    cause = error.__cause__
+    return cause.meta.status if isinstance(cause, elasticsearch.ApiError) else None
 
 
 def verdict(status: int, error: Any, said: str, after: float = 0.0) -> StoreError:

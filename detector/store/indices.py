@@ -26,6 +26,7 @@ SCHEMA = 3
 """Raised with every change of a mapping, so that setup knows what to renew."""
 
 PRIORITY = 300
+HIDDEN = "all"  # a pattern alone does not find hidden indices
 
 KEYWORD = {"type": "keyword", "ignore_above": 1024}
 DATE = {"type": "date"}

@@ -8,8 +8,9 @@ from typing import Any
 
 from detector.model import Leases
 from detector.store import indices
+from detector.store.bulk import refusal
 from detector.store.connection import Client
-from detector.store.elastic import ElasticStore, refusal
+from detector.store.elastic import ElasticStore
 
 
 class ElasticLeases:

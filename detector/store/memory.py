@@ -24,6 +24,7 @@ from detector.model import (
     Document,
     Failure,
     Leases,
+    Letter,
     Page,
     RunRecord,
     Search,
@@ -31,6 +32,7 @@ from detector.model import (
     Survey,
     Written,
 )
+from detector.store.sifting import Unread, sifted
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class MemoryStore:
     def __init__(self, documents: Iterable[Stored] = (), *, page_size: int = 1_000) -> None:
         self.documents = list(documents)
         self.alerts: dict[str, Alert] = {}
+        self.letters: dict[str, Letter] = {}
         self.runs: list[RunRecord] = []
         self._page_size = page_size
         self._checkpoints: dict[str, Checkpoint] = {}
@@ -58,7 +61,7 @@ class MemoryStore:
 
     def _answer(self, search: Search) -> Answer:
         try:
-            found = self._documents(search)
+            found, unread = self._sifted(search)
         except Exception as error:  # noqa: BLE001 - one search's fault is its own failure
             return Failure(StoreError(f"the search failed: {error!r}"))
         start = search.cursor.after[0] if search.cursor else 0
@@ -69,10 +72,15 @@ class MemoryStore:
             documents=tuple(page),
             next=replace(search, cursor=cursor) if follows else None,
             hits=len(page),
+            unread=() if start else unread,
         )
 
-    def _documents(self, search: Search) -> list[Document]:
+    def _sifted(self, search: Search) -> tuple[list[Document], tuple[Unread, ...]]:
         holds = evaluate.predicate(search.where, fields.ECS)
+        inside = self._inside(search)
+        return sifted(inside, holds, lambda document: document.source)
+
+    def _inside(self, search: Search) -> list[Document]:
         found = []
         for stored in self.documents:
             if not _covers(search.index, stored.index):
@@ -82,15 +90,14 @@ class MemoryStore:
                 continue
             if search.without and evaluate.values(stored.source, search.without):
                 continue
-            if holds(stored.source):
-                found.append(_document(stored, search, time))
+            found.append(_document(stored, search, time))
         return sorted(found, key=lambda document: (document.time, document.index, document.id))
 
     def session(self) -> Self:
         return self
 
     def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
-        found = [document for search in searches for document in self._documents(search)]
+        found = [document for search in searches for document in self._sifted(search)[0]]
         counts = {
             name: Counter(v for d in found for v in set(evaluate.values(d.source, name)))
             for name in fields
@@ -111,6 +118,13 @@ class MemoryStore:
             (existing if alert.id in self.alerts else created).add(alert.id)
             self.alerts.setdefault(alert.id, alert)
         return Written(frozenset(created), frozenset(existing))
+
+    def bury(self, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            self.letters.setdefault(letter.id, letter)
+
+    def buried(self, ids: Collection[str]) -> frozenset[str]:
+        return frozenset(id_ for id_ in ids if id_ in self.letters)
 
     def refresh(self) -> None:
         pass
@@ -168,14 +182,14 @@ def instant(source: Source, field: str) -> datetime | None:
     if not values:
         return None
     value = values[0]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value / 1000, UTC)
     try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value / 1000, UTC)
         time = dates.isoparse(str(value))
-    except ValueError:
+        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
         return None
-    time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return time.astimezone(UTC).replace(microsecond=time.microsecond // 1000 * 1000)
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 def _covers(patterns: Sequence[str], index: str) -> bool:

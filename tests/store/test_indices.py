@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from elasticsearch import BadRequestError, Elasticsearch
 
-from detector.model import Alert, Checkpoint, Gap, RunRecord, Window
+from detector.model import Checkpoint, Gap, Letter, RunRecord, Window
 from detector.store import indices
 from tests.builders import NOW
 
@@ -26,8 +26,14 @@ RECORD = RunRecord(
     gaps=(Gap("rule-1", WINDOW, "too old"),),
     rule_hash="1a2b",
 )
-ALERT = Alert(
-    "id-1", "alerts-detector-default-2026.03", {"": 1, "a..b": {"c": [1]}, "host": "a"}, NOW
+LETTER = Letter(
+    id="id-1",
+    rule_id="rule-1",
+    reason="refused",
+    time=NOW,
+    events=(("logs-x", "doc-1"),),
+    index="alerts-detector-default-2026.03",
+    document={"": 1, "a..b": {"c": [1]}, "host": "a"},
 )
 
 
@@ -73,7 +79,7 @@ def test_a_run_record_names_all_its_fields() -> None:
     [
         (NAMES.state, indices.checkpoint(Checkpoint("rule-1", NOW, (WINDOW,)), updated=NOW)),
         (NAMES.runs(NOW), indices.run(RECORD)),
-        (NAMES.deadletter, indices.dead_letter(ALERT, "refused", datetime.now(UTC))),
+        (NAMES.deadletter, indices.dead_letter(LETTER, NOW)),
     ],
 )
 def test_a_node_keeps_state_and_refuses_what_is_not_ours(
