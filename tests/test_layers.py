@@ -44,6 +44,7 @@ PURE = (
     "detect",
     "alerts",
     "run.schedule",
+    "run.lease",
     "store.msearch",
     "store.indices",
 )

@@ -155,6 +155,8 @@ def test_scalars_of_an_event_are_those_of_json(tmp_path: Path) -> None:
 
 WRONG: list[tuple[tuple[str, str], str, str | None, tuple[int, int]]] = [
     (("severity: high", "severity: hihg"), "`low`, `medium`", "did you mean `high`?", (6, 11)),
+    (("rule_id: one", "rule_id: lease:1"), "`rule_id` must not begin", "a UUID", (1, 10)),
+    (("rule_id: one", f"rule_id: {'x' * 501}"), "`rule_id` is longer", "a UUID", (1, 10)),
     (("73", "101"), "`risk_score` must be at most 100, not 101", None, (7, 13)),
     (("73", "-1"), "`risk_score` must be at least 0, not -1", None, (7, 13)),
     (("73", "high"), "`risk_score` must be a number, not text", None, (7, 13)),

@@ -10,11 +10,27 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from detector.errors import DetectorError
 from detector.model import Severity
 from detector.text import durations
 from detector.text.faults import accepted_by
 
+LONGEST_ID = 500
+"""Elasticsearch takes ids of 512 bytes; some of ours carry a prefix."""
+
+
+def _rule_id(text: str) -> None:
+    """The state index keeps a rule's checkpoint under its id, and others under these prefixes."""
+    if text.startswith(("lease:", "backfill:")):
+        raise DetectorError(
+            "`rule_id` must not begin with `lease:` or `backfill:`", hint="a UUID is usual"
+        )
+    if len(text.encode("utf-8", "surrogatepass")) > LONGEST_ID:
+        raise DetectorError(f"`rule_id` is longer than {LONGEST_ID} bytes", hint="a UUID is usual")
+
+
 Filled: TypeAlias = Annotated[str, Field(min_length=1)]
+RuleId: TypeAlias = Annotated[Filled, accepted_by(_rule_id)]
 Fields: TypeAlias = Annotated[list[Filled], Field(min_length=1)]
 Listed: TypeAlias = Annotated[
     list[Filled], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
@@ -176,7 +192,7 @@ class RequiredField(Table):
 class Keys(Table):
     """Every key a rule may have."""
 
-    rule_id: Filled
+    rule_id: RuleId
     name: Filled
     description: Filled
     type: RuleType
