@@ -22,6 +22,7 @@ COMMANDS = {
     "backfill": "backfill",
     "status": "status",
     "gaps": "gaps",
+    "prune": "prune",
     "check": "check",
     "compile": "compiling",
     "test": "testing",

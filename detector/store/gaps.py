@@ -8,47 +8,49 @@ from typing import Any
 
 from detector.model import Gap, Window
 from detector.store.elastic import ElasticStore
+from detector.store.indices import HIDDEN
 from detector.windows import told_once, without
 
 Json = dict[str, Any]
 PAGE = 5_000
-HIDDEN = "all"  # a pattern alone does not find hidden indices
 
 
-def unfilled(store: ElasticStore) -> list[Gap]:
+def unfilled(store: ElasticStore, *, recorded_in: str | None = None) -> list[Gap]:
     """Every recorded gap less what a backfill of its rule has covered after it, oldest first.
 
-    A gap is never marked as filled: that it is follows from the runs. Raises `StoreError`.
+    A gap is never marked as filled: that it is follows from the runs. With `recorded_in`, only the
+    gaps that this index knows of. Raises `StoreError`.
     """
     runs = store.names.all_runs
     store.call(lambda: store.client.indices.refresh(index=runs, expand_wildcards=HIDDEN))
     fills = list(
         _runs(
             store,
+            runs,
             {
                 "filter": [{"term": {"kind": "backfill"}}],
                 "must_not": [{"exists": {"field": "error"}}, {"exists": {"field": "gap.start"}}],
             },
         )
     )
-    recorded = _runs(store, {"filter": [{"exists": {"field": "gap.start"}}]})
+    recorded = _runs(store, recorded_in or runs, {"filter": [{"exists": {"field": "gap.start"}}]})
     return list(told_once(gap for run in recorded for gap in _left(run, fills)))
 
 
-def _runs(store: ElasticStore, conditions: Json) -> Iterator[Json]:
+def _runs(store: ElasticStore, index: str, conditions: Json) -> Iterator[Json]:
     """Run records that hold to `conditions`, however many, page by page."""
     after: list[Any] | None = None
     while True:
-        hits = store.call(lambda: _page(store, conditions, after))["hits"]["hits"]  # noqa: B023
+        hits = store.call(lambda: _page(store, index, conditions, after))["hits"]["hits"]  # noqa: B023
         yield from (hit["_source"] for hit in hits)
         if len(hits) < PAGE:
             return
         after = hits[-1]["sort"]
 
 
-def _page(store: ElasticStore, conditions: Json, after: list[Any] | None) -> Any:
+def _page(store: ElasticStore, index: str, conditions: Json, after: list[Any] | None) -> Any:
     return store.client.search(
-        index=store.names.all_runs,
+        index=index,
         query={"bool": conditions},
         size=PAGE,
         sort=[

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from typing import Any
 
 from detector.store.elastic import ElasticStore
+from detector.store.indices import HIDDEN
 
 MANY = 10_000
-HIDDEN = "all"  # a pattern alone does not find hidden indices
 
 
 def latest(store: ElasticStore, rule_ids: Collection[str]) -> dict[str, dict[str, Any]]:

@@ -5,41 +5,60 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 from detector.errors import Rejected
+from detector.store import lifecycle
 from detector.store.elastic import ElasticStore
 
 Template = Callable[[Collection[str]], tuple[dict[str, Any], list[str]]]
 """Types a cluster lacks in; a template's body and what was replaced in it out."""
 
-Done = Literal["created", "updated", "unchanged"]
+Done = Literal["created", "updated", "unchanged", "skipped"]
+MONTH = timedelta(days=30)
 
 UNKNOWN_TYPE = re.compile(r"(?:No handler for type|Unknown field type|The mapper type) \[(\w+)\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What became of one piece; `replaced` names the field types the cluster lacks."""
+    """What became of one piece, `why` if it was skipped; `replaced` are types the cluster lacks."""
 
     piece: str
     name: str
     done: Done
     replaced: tuple[str, ...] = ()
+    why: str = ""
 
 
-def install(store: ElasticStore, alerts_template: Template) -> list[Installed]:
+def install(
+    store: ElasticStore, alerts_template: Template, *, keep_runs: timedelta = MONTH
+) -> list[Installed]:
     """Put templates and state indices where they are missing or differ, and say what was done.
 
     A second run changes nothing. A field type the cluster does not know is replaced by the nearest
-    one it does and reported. Raises `Forbidden` and other `StoreError`s.
+    one it does and reported. Where there is lifecycle management, run records are deleted when they
+    are older than `keep_runs`. Raises `Forbidden` and other `StoreError`s.
     """
     names = store.names
     done = [_with_known_types(store, names.alerts, alerts_template)]
+    policy = _lifecycle(store, keep_runs)
+    done.append(policy)
     for name, body in names.templates().items():
-        done.append(_template(store, name, body, ()))
+        managed = name == policy.name and policy.done != "skipped"
+        template = lifecycle.applied(body, policy.name) if managed else body
+        done.append(_template(store, name, template, ()))
     done += [_index(store, name) for name in (names.state, names.deadletter)]
     return done + [Installed("index", name, "updated") for name in _renew(store)]
+
+
+def _lifecycle(store: ElasticStore, keep: timedelta) -> Installed:
+    piece, name = "lifecycle policy", f"detector-runs-{store.names.space}"
+    why = lifecycle.lacking(store)
+    if why:
+        return Installed(piece, name, "skipped", why=why)
+    return Installed(piece, name, lifecycle.put(store, name, keep))
 
 
 def outdated(store: ElasticStore) -> dict[str, dict[str, Any]]:

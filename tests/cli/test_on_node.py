@@ -98,11 +98,14 @@ def test_the_examples_of_all_rules_alert_once_each_and_nothing_else(es: Elastics
 
 def test_a_second_setup_changes_nothing(es: Elasticsearch) -> None:
     first = detector_json("setup")["installed"]
-    assert {one["done"] for one in first} == {"created"}
-    assert all(set(one) == {"done", "piece", "name", "replaced"} for one in first)
+    keys = {"done", "piece", "name", "replaced", "reason"}
+    assert all(set(one) == keys for one in first)
+    assert [one["piece"] for one in first if one["done"] != "created"] == ["lifecycle policy"]
+    (skipped,) = (one for one in first if one["done"] == "skipped")
+    assert "no lifecycle management here; `detector prune`" in skipped["reason"]
     before = es.indices.get_index_template().body, es.indices.get(index="detector-*").body
     second = detector_json("setup")["installed"]
-    assert {one["done"] for one in second} == {"unchanged"}
+    assert {one["done"] for one in second} == {"unchanged", "skipped"}
     assert before == (es.indices.get_index_template().body, es.indices.get(index="detector-*").body)
     assert Path("kibana.ndjson").read_text().count("\n") >= 2
 
