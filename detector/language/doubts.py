@@ -21,7 +21,8 @@ def doubts(query: tree.Query, types: FieldTypes = ECS) -> list[str]:
             continue
         for value in _literals(leaf):
             kind, type_ = kind_of(leaf.field, types), types.type_of(leaf.field)
-            fits = bound if isinstance(leaf, tree.Compare) else cover
+            ordered = isinstance(leaf, tree.Compare | tree.Between)
+            fits = bound if ordered else cover
             if kind not in {Kind.UNKNOWN, Kind.OPAQUE} and fits(value, kind, type_) is None:
                 clause = condition(leaf)
                 short = clause if len(clause) <= 60 else f"{leaf.field} ..."
@@ -36,6 +37,8 @@ def _literals(leaf: tree.Leaf) -> Iterator[tree.Scalar]:
             yield value
         case tree.OneOf(values=values):
             yield from values
+        case tree.Between(bounds=bounds):
+            yield from (value for _, value in bounds)
         case tree.Says(wordings=wordings):
             yield from (one.parts[0] for one in wordings if len(one.parts) == 1)
         case tree.Like(patterns=patterns):

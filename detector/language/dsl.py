@@ -7,10 +7,11 @@ The query has no script. What it cannot say becomes `match_all` where it is aske
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never, cast
 
 from detector.language import analysed, functions, lengths, pattern, saying, tree
 from detector.language.evaluate import FieldLeaf
@@ -75,6 +76,8 @@ def _pushable(node: Node, types: FieldTypes, depth: int = 0) -> bool:
             return depth < MAX_DEPTH and all(_pushable(item, types, depth + 1) for item in items)
         case Not(item):
             return depth < MAX_DEPTH and _pushable(item, types, depth + 1)
+        case tree.Sent():
+            return True
         case tree.Nested(_, item):
             return depth < MAX_DEPTH and _pushable(item, within(types, node.path), depth + 1)
         case tree.Says() if analysed.asks(node, types):
@@ -101,6 +104,8 @@ def _admit(node: Node, types: FieldTypes, *, depth: int, positive: bool) -> Dsl:
             return _either(_admit(i, types, depth=depth + 1, positive=positive) for i in items)
         case Not(item):
             return _without(_admit(item, types, depth=depth + 1, positive=not positive))
+        case tree.Sent(query):
+            return cast("Dsl", json.loads(query))
         case tree.Nested(path, item):
             inner = _admit(item, within(types, node.path), depth=depth + 1, positive=positive)
             return analysed.nested(path, inner) if types.type_of(path) == "nested" else inner
@@ -167,6 +172,8 @@ def _leaf(leaf: FieldLeaf, types: FieldTypes) -> Dsl | None:
             return _like(leaf, kind, type_)
         case tree.Compare():
             return None if kind is Kind.OPAQUE else _compare(leaf, kind, type_)
+        case tree.Between():
+            return None if kind is Kind.OPAQUE else _between(leaf, kind, type_)
         case tree.InNetwork(field, networks):
             return {"terms": {field: list(networks)}} if kind is Kind.IP else None
         case tree.Says():
@@ -220,6 +227,15 @@ def _compare(leaf: tree.Compare, kind: Kind, type_: str | None) -> Dsl:
         above = leaf.order in {">", ">="}
         return _NONE if above == (side > 0) else {"exists": {"field": leaf.field}}
     return {"range": {leaf.field: {_BOUNDS[leaf.order]: _sent(leaf.value, kind)}}}
+
+
+def _between(leaf: tree.Between, kind: Kind, type_: str | None) -> Dsl:
+    """One `range`: two would be content with two values of a field that has several."""
+    parts = [_compare(tree.Compare(leaf.field, *bound), kind, type_) for bound in leaf.bounds]
+    ranges = [part["range"][leaf.field] for part in parts if "range" in part]
+    if _NONE in parts or not ranges:
+        return _NONE if _NONE in parts else {"exists": {"field": leaf.field}}
+    return {"range": {leaf.field: {end: value for one in ranges for end, value in one.items()}}}
 
 
 def _one_of(leaf: tree.OneOf, kind: Kind, type_: str | None) -> Dsl | None:

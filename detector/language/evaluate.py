@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any, TypeAlias, assert_never
 
+from detector.errors import LanguageError
 from detector.language import expressions, pattern, saying, tree, words
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.functions import number, string
@@ -29,7 +30,10 @@ _ORDERS: dict[tree.Order, Callable[[Any, Interval], bool]] = {
 
 
 def matches(node: Node, document: Document, types: FieldTypes = ECS) -> bool:
-    """Whether `document` (a `_source`, or a hit's `fields`) satisfies the condition."""
+    """Whether `document` (a `_source`, or a hit's `fields`) satisfies the condition.
+
+    Raises LanguageError where a part of it is only for Elasticsearch to answer.
+    """
     return predicate(node, types)(document)
 
 
@@ -52,6 +56,10 @@ def predicate(node: Node, types: FieldTypes = ECS) -> Predicate:
             return lambda document: not inner(document)
         case tree.Nested(path, item):
             return _nested(path, item, types)
+        case tree.Sent(query, meaning):
+            if meaning is None:
+                raise LanguageError(f"only Elasticsearch can answer {query[:200]}")
+            return predicate(meaning, types)
         case tree.Says() | tree.Exists() | tree.Compare() if stands_for_several(node.field):
             return lambda document: any(
                 predicate(one, types)(document) for one in saying.named(node, document)
@@ -109,11 +117,12 @@ FieldLeaf: TypeAlias = (
     | tree.Contains
     | tree.InNetwork
     | tree.Compare
+    | tree.Between
     | tree.Says
 )
 
 
-def _test(leaf: FieldLeaf, types: FieldTypes) -> Test:
+def _test(leaf: FieldLeaf, types: FieldTypes) -> Test:  # noqa: PLR0912 - a case a leaf
     kind, type_ = kind_of(leaf.field, types), types.type_of(leaf.field)
     match leaf:
         case tree.Exists():
@@ -126,6 +135,9 @@ def _test(leaf: FieldLeaf, types: FieldTypes) -> Test:
             return _one_of(leaf, kind, type_)
         case tree.Compare():
             return _compare(leaf, kind, type_)
+        case tree.Between(field, bounds):
+            tests = [_compare(tree.Compare(field, *bound), kind, type_) for bound in bounds]
+            return lambda value: all(test(value) for test in tests)
         case tree.InNetwork(networks=networks):
             return _in_network(networks, kind)
         case tree.Like(patterns=patterns, any_case=any_case):

@@ -32,6 +32,8 @@ def explain(node: Node, document: Mapping[str, Any], types: FieldTypes = ECS) ->
         case And(items) | Or(items):
             word = "and" if isinstance(node, And) else "or"
             return Explanation(word, held, {}, tuple(explain(i, document, types) for i in items))
+        case tree.Sent(_, meaning) if meaning is not None:
+            return explain(meaning, document, types)
         case Not(And() | Or() | Not() | tree.Nested() as item):
             return Explanation("not", held, {}, (explain(item, document, types),))
         case _:

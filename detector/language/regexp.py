@@ -81,6 +81,11 @@ def compile(pattern: str, *, any_case: bool = False) -> Pattern:  # noqa: A001 -
     return Pattern(pattern, any_case=any_case)
 
 
+def quoted(text: str) -> str:
+    """`text` as a pattern that matches nothing else."""
+    return "".join(f"\\{char}" if char in _RESERVED else char for char in text)
+
+
 def is_literal(pattern: str) -> bool:
     """Whether a pattern has no operator, so that it matches its own text alone."""
     return _RESERVED.isdisjoint(pattern)

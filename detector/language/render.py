@@ -49,6 +49,8 @@ def condition(node: Node) -> str:
             return " or ".join(_inside(item) for item in items)
         case Not(item):
             return _negated(item)
+        case tree.Sent(query, meaning):
+            return query if meaning is None else condition(meaning)
         case tree.Nested(path, item):
             return f"{field(path)}: {{ {condition(item)} }}"
         case tree.Everything():
@@ -103,7 +105,8 @@ def literal(content: tree.Scalar | None) -> str:
 
 
 def _inside(node: Node) -> str:
-    return f"({condition(node)})" if isinstance(node, And | Or) else condition(node)
+    loose = isinstance(node, And | Or | tree.Sent)
+    return f"({condition(node)})" if loose else condition(node)
 
 
 def _negated(item: Node) -> str:
@@ -118,7 +121,7 @@ def _negated(item: Node) -> str:
             return f"not {_inside(item)}"
 
 
-def _leaf(
+def _leaf(  # noqa: PLR0912 - a case a leaf
     node: tree.Exists
     | tree.Equals
     | tree.OneOf
@@ -129,6 +132,7 @@ def _leaf(
     | tree.Contains
     | tree.InNetwork
     | tree.Compare
+    | tree.Between
     | tree.Says,
 ) -> str:
     name = field(node.field, node.optional)
@@ -153,6 +157,9 @@ def _leaf(
             return f"cidrMatch({', '.join([name, *map(literal, node.networks)])})"
         case tree.Compare():
             return f"{name} {node.order} {literal(node.value)}"
+        case tree.Between():
+            ends = " ".join(f"{order} {literal(value)}" for order, value in node.bounds)
+            return f"{name} {ends}"
         case tree.Says():
             said = " or ".join(map(wording, node.wordings))
             return f"{node.field}: {said if len(node.wordings) == 1 else f'({said})'}"

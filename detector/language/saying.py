@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from detector.language import pattern, tree
+from detector.language import pattern, regexp, tree
 from detector.language.tree import Node
-
-_LUCENE = re.compile(r"[.?+*|{}\[\]()\"\\#@&<>~^$-]")
 
 
 def exact(leaf: tree.Says) -> Node:
@@ -22,7 +19,7 @@ def exact(leaf: tree.Says) -> Node:
     plain = tuple(one.parts[0] for one in leaf.wordings if len(one.parts) == 1)
     wild = [one.parts for one in leaf.wordings if len(one.parts) > 1]
     simple = tuple("*".join(parts) for parts in wild if not _odd(parts))
-    odd = tuple(".*".join(map(_quoted, parts)) for parts in wild if _odd(parts))
+    odd = tuple(".*".join(map(regexp.quoted, parts)) for parts in wild if _odd(parts))
     asked: list[Node] = []
     if plain:
         one = len(plain) == 1
@@ -36,11 +33,6 @@ def exact(leaf: tree.Says) -> Node:
 
 def _odd(parts: tuple[str, ...]) -> bool:
     return any(map(pattern.has_wildcard, parts))
-
-
-def _quoted(text: str) -> str:
-    """`text` for a regular expression of Lucene, every character itself."""
-    return _LUCENE.sub(r"\\\g<0>", text)
 
 
 def named(leaf: tree.Says | tree.Exists | tree.Compare, document: Mapping[str, Any]) -> list[Node]:

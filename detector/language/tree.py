@@ -85,6 +85,17 @@ class Nested:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """Query DSL that goes to Elasticsearch as it was written, as compact JSON.
+
+    `meaning` is the same as a tree; None where only Elasticsearch can tell.
+    """
+
+    query: str
+    meaning: Node | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Exists:
     """The field has a value."""
 
@@ -184,6 +195,15 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
+class Between:
+    """Some one value of the field stands in all these orders to these values."""
+
+    field: str
+    bounds: tuple[tuple[Order, Scalar], ...]
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Wording:
     """Text as Kibana's language has it: wildcards stand between `parts`; `phrase` was quoted."""
 
@@ -228,10 +248,11 @@ Leaf: TypeAlias = (
     | Contains
     | InNetwork
     | Compare
+    | Between
     | Says
     | Holds
 )
-Node: TypeAlias = And | Or | Not | Nested | Leaf
+Node: TypeAlias = And | Or | Not | Nested | Sent | Leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +362,8 @@ def leaves(query: Query) -> Iterator[Leaf]:
             rest += node.items[::-1]
         elif isinstance(node, Not | Nested):
             rest.append(node.item)
+        elif isinstance(node, Sent):
+            rest += [] if node.meaning is None else [node.meaning]
         else:
             yield node
 

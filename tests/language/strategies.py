@@ -113,6 +113,7 @@ def leaves(draw: st.DrawFn, vocabulary: Vocabulary) -> Node:
         tree.Equals(field, values[0]),
         tree.OneOf(field, values),
         tree.Compare(field, cast("tree.Order", order), values[0]),
+        tree.Between(field, ((">=", values[0]), ("<", values[-1]))),
         tree.Everything(),
         tree.Nothing(),
     ]
