@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never, cast
 
 from detector.language import analysed, functions, lengths, pattern, saying, tree
-from detector.language.evaluate import FieldLeaf
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of, within
 from detector.language.saying import stands_for_several
 from detector.language.tree import And, Node, Not, Or
@@ -154,7 +153,7 @@ def _without(query: Dsl) -> Dsl:
     return {"bool": {"must_not": inner.get("should", [query])}}
 
 
-def _leaf(leaf: FieldLeaf, types: FieldTypes) -> Dsl | None:
+def _leaf(leaf: tree.FieldLeaf, types: FieldTypes) -> Dsl | None:
     """The query for a leaf, or None where no query says it."""
     kind, type_ = kind_of(leaf.field, types), types.type_of(leaf.field)
     if stands_for_several(leaf.field):
@@ -184,7 +183,7 @@ def _leaf(leaf: FieldLeaf, types: FieldTypes) -> Dsl | None:
             assert_never(leaf)
 
 
-def _some(leaf: FieldLeaf) -> Dsl | None:
+def _some(leaf: tree.FieldLeaf) -> Dsl | None:
     """For a name that stands for several fields: that one of them is there."""
     return {"exists": {"field": leaf.field}} if stands_for_several(leaf.field) else None
 

@@ -106,23 +106,7 @@ def _holds(expression: tree.Call, types: FieldTypes) -> Predicate:
     return holds
 
 
-FieldLeaf: TypeAlias = (
-    tree.Exists
-    | tree.Equals
-    | tree.OneOf
-    | tree.Like
-    | tree.Regex
-    | tree.StartsWith
-    | tree.EndsWith
-    | tree.Contains
-    | tree.InNetwork
-    | tree.Compare
-    | tree.Between
-    | tree.Says
-)
-
-
-def _test(leaf: FieldLeaf, types: FieldTypes) -> Test:  # noqa: PLR0912 - a case a leaf
+def _test(leaf: tree.FieldLeaf, types: FieldTypes) -> Test:  # noqa: PLR0912 - a case a leaf
     kind, type_ = kind_of(leaf.field, types), types.type_of(leaf.field)
     match leaf:
         case tree.Exists():

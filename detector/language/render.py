@@ -122,18 +122,7 @@ def _negated(item: Node) -> str:
 
 
 def _leaf(  # noqa: PLR0912 - a case a leaf
-    node: tree.Exists
-    | tree.Equals
-    | tree.OneOf
-    | tree.Like
-    | tree.Regex
-    | tree.StartsWith
-    | tree.EndsWith
-    | tree.Contains
-    | tree.InNetwork
-    | tree.Compare
-    | tree.Between
-    | tree.Says,
+    node: tree.FieldLeaf,
 ) -> str:
     name = field(node.field, node.optional)
     match node:

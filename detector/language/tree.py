@@ -235,10 +235,8 @@ class Holds:
     expression: Call
 
 
-Leaf: TypeAlias = (
-    Everything
-    | Nothing
-    | Exists
+FieldLeaf: TypeAlias = (
+    Exists
     | Equals
     | OneOf
     | Like
@@ -250,8 +248,8 @@ Leaf: TypeAlias = (
     | Compare
     | Between
     | Says
-    | Holds
 )
+Leaf: TypeAlias = Everything | Nothing | FieldLeaf | Holds
 Node: TypeAlias = And | Or | Not | Nested | Sent | Leaf
 
 
