@@ -168,11 +168,12 @@ def holder_of(leases: Leases, pid: int) -> tuple[int, ...]:
 
 def made(es: Elasticsearch) -> Counter[str]:
     """How many alerts there are for each event."""
-    es.indices.refresh(index=ALERTS)
+    es.indices.refresh(index=ALERTS, ignore_unavailable=True)
     found: Counter[str] = Counter()
     after: list[Any] | None = None
     while page := es.search(
         index=ALERTS,
+        ignore_unavailable=True,
         size=5_000,
         source_includes=["event.id"],
         sort=[{"kibana.alert.uuid": "asc"}],
