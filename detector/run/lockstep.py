@@ -195,9 +195,18 @@ class Run:
 
 
 def begin(rule: Rule, window: Window, kind: Kind, execution: Execution, budget: Budget) -> Run:
-    """A run that has not asked anything yet."""
-    fields = alerts.needed_fields(rule, execution.identity)
-    return Run(rule, window, kind, execution, budget, detect(rule, window, fields))
+    """A run that has not asked anything yet; one of a rule that cannot run fails when it does."""
+    try:
+        fields = alerts.needed_fields(rule, execution.identity)
+        detection = detect(rule, window, fields)
+    except Exception as error:  # noqa: BLE001 - a rule's fault ends its own run, not the cycle
+        detection = _failing(error)
+    return Run(rule, window, kind, execution, budget, detection)
+
+
+def _failing(error: Exception) -> Detection:
+    raise error
+    yield
 
 
 def drive(

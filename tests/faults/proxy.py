@@ -24,8 +24,9 @@ JSON = {"Content-Type": "application/json", "X-Elastic-Product": "Elasticsearch"
 class Fault:
     """What happens to the requests whose `METHOD /path` matches `where`, `times` times.
 
-    `skip` lets that many through first. `applied` forwards the request to the node before failing,
-    so that the node has done what the client never hears of.
+    `skip` lets that many through first, `body` all whose body it is false of. `applied` forwards
+    the request to the node before failing, so that the node has done what the client never hears
+    of.
     """
 
     where: str
@@ -33,10 +34,11 @@ class Fault:
     times: int = 1
     skip: int = 0
     applied: bool = False
+    body: Callable[[bytes], bool] = lambda _: True
     hits: int = field(default=0, init=False)
 
-    def takes(self, line: str) -> bool:
-        if not re.search(self.where, line):
+    def takes(self, line: str, body: bytes) -> bool:
+        if not re.search(self.where, line) or not self.body(body):
             return False
         self.hits += 1
         return self.skip < self.hits <= self.skip + self.times
@@ -62,7 +64,7 @@ class Request(BaseHTTPRequestHandler):
         body = self.rfile.read(length)
         line = f"{self.command} {self.path}"
         self.server.watch(line, body)
-        fault = self.server.fault_for(line)
+        fault = self.server.fault_for(line, body)
         if fault is None:
             self.send(self.forward(body))
             return
@@ -115,10 +117,10 @@ class Server(ThreadingHTTPServer):
         self.watch: Callable[[str, bytes], None] = lambda _line, _body: None
         self._lock = threading.Lock()
 
-    def fault_for(self, line: str) -> Fault | None:
+    def fault_for(self, line: str, body: bytes) -> Fault | None:
         with self._lock:
             self.lines.append(line)
-            return next((fault for fault in self.faults if fault.takes(line)), None)
+            return next((fault for fault in self.faults if fault.takes(line, body)), None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass  # a client that gives up is what the tests provoke
