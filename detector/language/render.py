@@ -121,9 +121,7 @@ def _negated(item: Node) -> str:
             return f"not {_inside(item)}"
 
 
-def _leaf(  # noqa: PLR0912 - a case a leaf
-    node: tree.FieldLeaf,
-) -> str:
+def _leaf(node: tree.FieldLeaf) -> str:  # noqa: PLR0912 - a case a leaf
     name = field(node.field, node.optional)
     match node:
         case tree.Exists():
