@@ -131,7 +131,8 @@ def sayings(draw: st.DrawFn, vocabulary: Vocabulary) -> Node:
     if draw(st.integers(0, 9)) == 0:
         return draw(nested)
     if field != "message" and draw(st.integers(0, 4)) == 0:
-        low, high = draw(scalars(field, vocabulary)), draw(scalars(field, vocabulary))
+        low = draw(scalars(field, vocabulary))
+        high = draw(scalars(field, vocabulary).filter(lambda value: type(value) is type(low)))
         return tree.Between(field, ((">=", low), ("<", high)))
     plain = scalars(field, vocabulary).map(lambda value: functions.string(value) or "")
     parts = vocabulary.values().flatmap(
