@@ -1,33 +1,52 @@
-"""`detector status`: whether every rule is watching."""
+"""`detector status`: whether every rule is watching, and has something to watch."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from detector.cli import options, reports, show, wiring
-from detector.model import Checkpoint, Gap, Rule
-from detector.run import cycle, schedule
-from detector.store import gaps, history
+from detector.cli import health, options, reports, show, wiring
+from detector.cli.health import Known, State
+from detector.errors import StoreError
+from detector.model import Rule
+from detector.run import cycle
+from detector.settings import Settings
+from detector.store import gaps, history, sources
+from detector.store.sources import View
 
-COLOURS = {"fine": "green", "never ran": "yellow", "late": "bold red", "failing": "bold red"}
+if TYPE_CHECKING:
+    from detector.store.elastic import ElasticStore
 
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """How a rule is doing: `behind` is how long ago the last covered moment is."""
-
-    rule: Rule
-    health: str
-    behind: timedelta | None
-    run: dict[str, Any]
-    waiting: int
-    gaps: int
-    due: datetime | None
+COLOURS = {
+    "fine": "green",
+    "silent": "yellow",
+    "never ran": "yellow",
+    "late": "bold red",
+    "failing": "bold red",
+}
+COLUMNS = (
+    "", "behind", "last run", "ended", "matches", "search ms", "write ms", "waiting", "gaps",
+    "newest", "delay", "next", "rule",
+)  # fmt: skip
+OF_RUN = (
+    "started",
+    "status",
+    "kind",
+    "matches",
+    "alerts_created",
+    "search_ms",
+    "write_ms",
+    "warnings",
+    "error",
+    "rule_hash",
+    "rule_commit",
+)
+FEW = 3
+"""Rules that are named where many share a warning."""
 
 
 def status(
@@ -39,91 +58,154 @@ def status(
 ) -> None:
     """Show how each rule is doing: last run, how far behind, what waits, gaps, next run.
 
-    Exit code 1 when a rule is late or failing, so that it serves as a health check. A rule is late
-    when more than two of its intervals lie behind the last moment it has covered.
+    Shows as well what it has to watch: the newest document of its sources, how late documents come,
+    required fields that are not there. Exit code 1 when a rule is late or failing, so that it
+    serves as a health check. A rule is late when more than two of its intervals lie behind the last
+    moment it has covered.
     """
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
     chosen = cycle.runnable(wiring.usable_rules(common, configured, quiet=True))
     with wiring.store(common, configured) as store:
-        now = wiring.clock(store, chosen)()
-        ids = [rule.rule_id for rule in chosen]
-        checkpoints = store.checkpoints(ids)
-        open_gaps = gaps.unfilled(store)
-        runs = history.latest(store, ids)
-    states = [
-        _state(rule, checkpoints.get(rule.rule_id), runs.get(rule.rule_id, {}), open_gaps, now)
-        for rule in chosen
-    ]
-    bad = [state for state in states if state.health in {"late", "failing"}]
+        known, blind = _read(store, chosen, configured)
+    states = [health.judge(rule, known) for rule in chosen]
+    counts = Counter(state.health for state in states)
     if common.json:
-        show.document({"now": reports.iso(now), "rules": [_json(state) for state in states]})
+        show.document(_document(known.now, states, counts, blind))
     else:
-        columns = ("", "behind", "last run", "matches", "ms", "waiting", "gaps", "next", "rule")
-        show.out().print(show.table(columns, map(_row, states)))
-        show.say(f"{len(states)} rules, {len(bad)} late or failing", "bold red" if bad else "green")
-    if bad:
+        show.out().print(show.table(COLUMNS, (_row(state, known.now) for state in states)))
+        _say(states, counts, blind)
+    if counts["late"] or counts["failing"]:
         raise typer.Exit(1)
 
 
-def _state(
-    rule: Rule,
-    checkpoint: Checkpoint | None,
-    run: dict[str, Any],
-    open_gaps: Sequence[Gap],
-    now: datetime,
-) -> State:
-    holes = sum(gap.rule_id == rule.rule_id for gap in open_gaps)
-    if checkpoint is None:
-        return State(rule, "never ran", None, run, 0, holes, None)
-    behind = max(now - checkpoint.end, timedelta(0))
-    health = "late" if behind > 2 * rule.interval + rule.delay else "fine"
-    if run.get("status") == "failed":
-        health = "failing"
-    due = schedule.on_grid(checkpoint.end, rule.interval) + rule.interval
-    return State(rule, health, behind, run, len(checkpoint.waiting), holes, due)
+def _read(
+    store: ElasticStore, rules: Sequence[Rule], configured: Settings
+) -> tuple[Known, str | None]:
+    """What is known; and why the sources could not be asked, if so."""
+    now = wiring.clock(store, rules)()
+    ids = [rule.rule_id for rule in rules]
+    checkpoints = store.checkpoints(ids)
+    views: dict[str, View] = {}
+    missing: dict[str, tuple[str, ...]] = {}
+    blind = None
+    try:
+        views = sources.views(store, rules, now, configured.exclude_tiers)
+        missing = sources.missing_fields(store, rules)
+    except StoreError as error:
+        blind = f"the rules' sources cannot be asked: {error.message}"
+    known = Known(
+        now=now,
+        silent_after=configured.silent_after,
+        checkpoints=checkpoints,
+        runs=history.latest(store, ids),
+        gaps=gaps.unfilled(store),
+        letters=history.dead_letters(store),
+        views=views,
+        missing=missing,
+    )
+    return known, blind
 
 
-def _row(state: State) -> tuple[object, ...]:
-    run = state.run
+def _say(states: Sequence[State], counts: Counter[health.Health], blind: str | None) -> None:
+    """Warnings, each once with the rules it is about; then the sum of it."""
+    about: dict[str, list[str]] = defaultdict(list)
+    for state in states:
+        for warning in state.warnings:
+            about[warning].append(state.rule.name)
+    if blind:
+        show.say(f"warning: {show.clean(blind)}", "yellow")
+    for warning, names in about.items():
+        more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+        whose = ", ".join(names[:FEW]) + more
+        show.say(f"warning: {show.clean(warning)} ({show.clean(whose)})", "yellow")
+    bad = counts["late"] + counts["failing"]
+    text = f"{len(states)} rules, {bad} late or failing"
+    if counts["silent"]:
+        text += f", {counts['silent']} with a silent source"
+    show.say(text, "bold red" if bad else "yellow" if counts["silent"] or blind else "green")
+
+
+def _row(state: State, now: datetime) -> tuple[object, ...]:
+    run, view = state.run, state.view
+    newest = view.newest if view else None
+    delays = view.delays if view else None
     return (
         show.styled(state.health, COLOURS[state.health]),
-        "" if state.behind is None else f"{state.behind.total_seconds():.0f} s",
+        "" if state.behind is None else health.span(state.behind),
         str(run.get("started", ""))[:19].replace("T", " "),
+        str(run.get("status", "")),
         run.get("matches", 0),
-        run.get("search_ms", 0) + run.get("write_ms", 0),
-        state.waiting,
+        run.get("search_ms", 0),
+        run.get("write_ms", 0),
+        health.span(state.waiting) if state.windows else "",
         state.gaps,
+        "" if newest is None else f"{health.span(now - newest)} ago",
+        "" if delays is None else health.span(delays.longest),
         "" if state.due is None else show.when(state.due),
         state.rule.name,
     )
 
 
-def _json(state: State) -> dict[str, Any]:
-    run = state.run
+def _document(
+    now: datetime, states: Sequence[State], counts: Counter[health.Health], blind: str | None
+) -> dict[str, Any]:
+    return {
+        "now": reports.iso(now),
+        "late": counts["late"],
+        "failing": counts["failing"],
+        "silent": counts["silent"],
+        "warnings": [blind] if blind else [],
+        "rules": [_json(state, now) for state in states],
+    }
+
+
+def _json(state: State, now: datetime) -> dict[str, Any]:
     return {
         "rule_id": state.rule.rule_id,
         "name": state.rule.name,
         "health": state.health,
-        "behind_s": None if state.behind is None else round(state.behind.total_seconds(), 3),
-        "last_run": {
-            key: run.get(key)
-            for key in (
-                "started",
-                "status",
-                "matches",
-                "search_ms",
-                "write_ms",
-                "warnings",
-                "error",
-            )
-        }
-        if run
-        else None,
-        "waiting": state.waiting,
+        "behind_s": _seconds(state.behind),
+        "last_run": {key: state.run.get(key) for key in OF_RUN} if state.run else None,
+        "waiting": state.windows,
+        "waiting_s": _seconds(state.waiting),
         "gaps": state.gaps,
-        "next_run": None if state.due is None else reports.iso(state.due),
+        "dead_letters": state.letters,
+        "next_run": _iso(state.due),
+        "rule_hash": state.rule.hash,
+        "rule_commit": state.rule.commit or None,
+        **_seen(state.view, now),
+        "silent": [source.pattern for source in state.silent],
+        "missing_fields": list(state.missing),
+        "warnings": list(state.warnings),
     }
+
+
+def _seen(view: View | None, now: datetime) -> dict[str, Any]:
+    if view is None:
+        return {"newest": None, "sources": [], "lag": None}
+    delays = view.delays
+    return {
+        "newest": _iso(view.newest),
+        "sources": [
+            {"pattern": source.pattern, "newest": _iso(source.newest), "error": source.error}
+            for source in view.sources
+        ],
+        "lag": {
+            "event_to_ingested_median_s": _seconds(delays.median if delays else None),
+            "event_to_ingested_max_s": _seconds(delays.longest if delays else None),
+            "ingested_to_now_s": _seconds(now - view.ingested if view.ingested else None),
+            "late_max_s": _seconds(view.late),
+        },
+    }
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else reports.iso(time)
+
+
+def _seconds(length: timedelta | None) -> float | None:
+    return None if length is None else round(length.total_seconds(), 3)
 
 
 app = options.app(status)

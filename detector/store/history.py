@@ -1,4 +1,4 @@
-"""Run records in, the latest of each rule out: for `status`."""
+"""Run records and dead letters in, what to say of each rule out: for `status`."""
 
 from __future__ import annotations
 
@@ -32,3 +32,20 @@ def latest(store: ElasticStore, rule_ids: Collection[str]) -> dict[str, dict[str
         for bucket in buckets
         if bucket["key"] in rule_ids
     }
+
+
+def dead_letters(store: ElasticStore) -> dict[str, int]:
+    """How many matches of each rule could not become alerts; a rule without is absent.
+
+    Raises `StoreError`.
+    """
+    response = store.call(
+        lambda: store.client.search(
+            index=store.names.deadletter,
+            size=0,
+            aggs={"rules": {"terms": {"field": "rule_id", "size": MANY}}},
+            ignore_unavailable=True,
+        )
+    )
+    buckets = response.get("aggregations", {}).get("rules", {}).get("buckets", ())
+    return {bucket["key"]: bucket["doc_count"] for bucket in buckets}
