@@ -83,7 +83,9 @@ def log(node: Node, *names: str) -> None:
         scratch.fill(ElasticStore(client, "default"), stored(events, INDEX))
 
 
-def run(store: ElasticStore, minutes: int = 0, **patterns: tuple[str, ...]) -> dict[str, RunRecord]:
+def run(
+    store: ElasticStore, patterns: Mapping[str, tuple[str, ...]], minutes: int = 0
+) -> dict[str, RunRecord]:
     """A cycle of rules called by these names over these patterns; the live runs by name."""
     now = NOW + timedelta(minutes=minutes)
     rules = [make_rule(rule_id=name, index=index) for name, index in patterns.items()]
