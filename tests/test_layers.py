@@ -47,6 +47,7 @@ PURE = (
     "run.lease",
     "store.msearch",
     "store.indices",
+    "store.privileges",
 )
 EFFECTS = {"time", "random", "logging", "socket", "threading", "subprocess", "requests", "http"}
 

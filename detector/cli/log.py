@@ -63,6 +63,8 @@ class Logger:
 
     def cycle_failed(self, error: Exception) -> None:
         message = error.message if isinstance(error, DetectorError) else repr(error)
+        if isinstance(error, DetectorError) and error.hint:
+            message += f" (hint: {error.hint})"
         self._write("error", f"the cycle failed: {message}", {"error": _error(error, message)})
 
     def write(self, level: str, message: str, **about: object) -> None:

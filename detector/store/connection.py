@@ -23,7 +23,7 @@ import orjson
 from elasticsearch import Elasticsearch
 from elasticsearch.serializer import JsonSerializer
 
-from detector.errors import Blocked, Forbidden, Rejected, StoreError, Unavailable
+from detector.errors import Blocked, Forbidden, Rejected, StoreError, TimedOut, Unavailable
 from detector.store.breaker import Breaker, Turn
 
 T = TypeVar("T")
@@ -32,12 +32,16 @@ Client: TypeAlias = Elasticsearch
 FOR_NOW = frozenset({429, 502, 503, 504})
 UNREADY = 503
 PROBE_LIMIT = 5.0
-UNKNOWN = 401
-WRONG = (
+UNKNOWN, WEAK = 401, 403
+"""Who asks is not known, or is and may not."""
+
+RENEW = (
     "the credentials are missing, wrong, expired or revoked; the daemon takes up a replaced file "
     "on SIGHUP"
 )
-WEAK = "`detector check` lists what is missing, `detector setup --role` prints a role that has it"
+STRENGTHEN = (
+    "`detector check` lists what is missing, `detector setup --role` prints a role that has it"
+)
 UNTRUSTED = (
     "`elasticsearch.ca_certs` or `ca_fingerprint` say whom to trust, `client_cert` who is asking"
 )
@@ -225,6 +229,8 @@ def translate(error: elasticsearch.ApiError | elastic_transport.TransportError) 
     if isinstance(error, elastic_transport.SerializationError):
         return Unavailable(f"{STRANGER}: {error.message}")
     hint = UNTRUSTED if isinstance(error, elastic_transport.TlsError) else None
+    if isinstance(error, elastic_transport.ConnectionTimeout):
+        return TimedOut(f"Elasticsearch did not answer in time: {error.message}")
     return Unavailable(f"Elasticsearch cannot be reached: {error.message}", hint=hint)
 
 
@@ -241,8 +247,8 @@ def verdict(status: int, error: Any, said: str, after: float = 0.0) -> StoreErro
         return Blocked(said, hint="open the index, or delete it")
     if "cluster_block_exception" in kinds and status != UNREADY:
         return Blocked(said, hint="free disk space, or lift the block; nothing is lost meanwhile")
-    if status in {401, 403}:
-        return Forbidden(said, hint=WRONG if status == UNKNOWN else WEAK)
+    if status in {UNKNOWN, WEAK}:
+        return Forbidden(said, hint=RENEW if status == UNKNOWN else STRENGTHEN)
     return Unavailable(said, after=after) if status in FOR_NOW else Rejected(said)
 
 

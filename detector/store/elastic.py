@@ -23,7 +23,7 @@ from detector.model import (
 from detector.store import bulk, indices, writing
 from detector.store.bulk import Item, Operation, refusal
 from detector.store.clock import ClusterClock
-from detector.store.connection import Client, Connection, Patience, reason_of
+from detector.store.connection import WEAK, Client, Connection, Patience, reason_of, verdict
 from detector.store.searching import Searcher
 
 LOOKUP_CHUNK = 5_000
@@ -40,6 +40,7 @@ class ElasticStore:
         page_size: int = 1_000,
         searches_per_request: int = 200,
         exclude_tiers: Sequence[str] = (),
+        search_timeout: float | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.connection = Connection(client, patience)
@@ -51,6 +52,7 @@ class ElasticStore:
             page_size=page_size,
             per_request=searches_per_request,
             exclude_tiers=exclude_tiers,
+            timeout=search_timeout,
         )
 
     @property
@@ -199,8 +201,11 @@ def _is_missing(error: Mapping[str, Any]) -> bool:
 
 
 def _unread(error: Mapping[str, Any]) -> StoreError:
-    """A state document that exists cannot be read: its shard is away."""
-    return Unavailable(f"the state cannot be read for now: {reason_of(error)}")
+    """A state document that exists cannot be read: its shard is away, or it is not ours to read."""
+    said = f"the state cannot be read: {reason_of(error)}"
+    if error.get("type") == "security_exception":
+        return verdict(WEAK, error, said)
+    return Unavailable(said)
 
 
 def _save_action(index: str, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -15,6 +15,7 @@ Json: TypeAlias = dict[str, Any]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEEP_ALIVE = "2m"
+TIME_ORDER = {"order": "asc", "numeric_type": "date", "unmapped_type": "date"}
 FOR_GOOD = frozenset({"query_shard_exception", "illegal_argument_exception", "parsing_exception"})
 """What a shard says when asking again changes nothing: a field of another type, a bad pattern."""
 ABSENT = ("skipped", "partial", "failed", "running")
@@ -55,6 +56,7 @@ def ask(
     compiled: dsl.Compiled,
     *,
     size: int,
+    timeout: float | None = None,
     exclude_tiers: Sequence[str] = (),
 ) -> Asked:
     """The request for one page of at most `size` hits.
@@ -68,18 +70,12 @@ def ask(
     body: Json = {
         "size": size,
         "query": _query(search, compiled.query, exclude_tiers),
-        "sort": [
-            {
-                search.time_field: {
-                    "order": "asc",
-                    "numeric_type": "date",
-                    "unmapped_type": "date",
-                }
-            }
-        ],
+        "sort": [{search.time_field: TIME_ORDER}],
         "fields": sorted(wanted),
         "track_total_hits": False,
     }
+    if timeout is not None:
+        body["timeout"] = f"{max(1, int(timeout * 1000))}ms"
     header: Json = {}
     if search.cursor is None:
         header = {
@@ -117,7 +113,13 @@ def read(asked: Asked, response: Mapping[str, Any]) -> Page:
         incomplete=lacking.reason if lacking else None,
         transient=lacking.transient if lacking else True,
         unread=unread,
+        timed_out=bool(response.get("timed_out")),
     )
+
+
+def found_no_index(response: Mapping[str, Any]) -> bool:
+    """Whether nothing was searched at all."""
+    return response["_shards"]["total"] == 0 and "_clusters" not in response
 
 
 def is_full(asked: Asked, response: Mapping[str, Any]) -> bool:
@@ -238,7 +240,7 @@ def _time(milliseconds: int, window: Window) -> datetime:
 
 
 def _nothing_there(search: Search, response: Mapping[str, Any]) -> str | None:
-    if response["_shards"]["total"] == 0 and "_clusters" not in response:
+    if found_no_index(response):
         return f"no index matches {', '.join(search.index)}"
     return None
 

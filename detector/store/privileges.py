@@ -102,6 +102,12 @@ def missing(answer: Mapping[str, Any]) -> Iterator[Missing]:
             yield Missing(lacking, pattern)
 
 
+def local(pattern: str) -> str | None:
+    """What a pattern asks for in this cluster; None for an exclusion and for a remote cluster."""
+    cluster, inside = _parts(pattern) or ("", None)
+    return None if cluster else inside
+
+
 def _denied(allowed: Mapping[str, bool]) -> tuple[str, ...]:
     return tuple(name for name, has in allowed.items() if not has)
 

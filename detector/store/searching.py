@@ -13,12 +13,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from detector.errors import Rejected, StoreError
+from detector.errors import Rejected, StoreError, TimedOut
 from detector.language import dsl, fields, tree
 from detector.model import Answer, Cursor, Failure, Search, Survey
 from detector.store import counting, msearch, remotes
-from detector.store.connection import Connection, reason_of, verdict
+from detector.store.connection import Connection, Patience, Waits, reason_of, verdict
 from detector.store.msearch import Asked, Lack
+from detector.store.permission import Permission
+
+SEARCH_FOR_ONE = 60.0
+"""Seconds for which is looked for the one search that keeps a request from being answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,14 @@ class Searcher:
         page_size: int,
         per_request: int,
         exclude_tiers: Sequence[str],
+        timeout: float | None = None,
     ) -> None:
         self._connection = connection
+        self._permission = Permission(connection)
         self._page_size = page_size
         self._per_request = per_request
         self._exclude_tiers = tuple(exclude_tiers)
+        self._timeout = timeout
         self._points: dict[tuple[str, ...], str] = {}
         self._compiled: dict[int, tuple[tree.Node, dsl.Compiled]] = {}
 
@@ -111,8 +118,9 @@ class Searcher:
                 yield positions[start : start + self._per_request]
 
     def _together(self, searches: Sequence[Search]) -> list[Told | Failure]:
-        told = self._tell([self._ask(search) for search in searches])
+        told = self._tell([self._asked(search) for search in searches])
         self._ask_who_is_there(told)
+        self._ask_what_may_be_read(told)
         full = {i: one for i, one in enumerate(told) if isinstance(one, Told) and _is_full(one)}
         under = [self._under_a_point(one.asked.search) for one in full.values()]
         for (i, first), again in zip(full.items(), self._tell(under), strict=True):
@@ -138,21 +146,62 @@ class Searcher:
                 (again,) = self._tell([self._ask(replace(search, index=present))])
                 told[i] = replace(again, lack=lack) if isinstance(again, Told) else again
 
+    def _ask_what_may_be_read(self, told: list[Told | Failure]) -> None:
+        """Where there seems to be no index, there may be one that is not shown to us."""
+        nothing = {
+            i: one.asked.search.index
+            for i, one in enumerate(told)
+            if isinstance(one, Told) and not one.failed and msearch.found_no_index(one.response)
+        }
+        if not nothing:
+            return
+        refused = self._permission.refused({name for index in nothing.values() for name in index})
+        for i, index in nothing.items():
+            for pattern in index:
+                if pattern in refused:
+                    told[i] = Failure(refused[pattern])
+
     def _tell(self, asked: Sequence[Asked | Failure]) -> list[Told | Failure]:
         sent = [item for item in asked if isinstance(item, Asked)]
+        told = iter(self._told(sent, self._connection.waits()))
+        return [item if isinstance(item, Failure) else next(told) for item in asked]
+
+    def _told(
+        self, asked: Sequence[Asked], waits: Waits, until: float | None = None
+    ) -> list[Told | Failure]:
+        """What became of each; where one may be why nothing is answered, they are asked in halves.
+
+        A body that cannot be parsed is a 400 for all of a request, one that takes too long holds
+        all up. `until` is when looking for it ends, since it may be the cluster after all.
+        """
         try:
-            responses = iter(self._msearch(sent) if sent else [])
+            responses = self._msearch(asked, waits) if asked else []
         except StoreError as error:
-            return [item if isinstance(item, Failure) else Failure(error) for item in asked]
-        return [
-            item if isinstance(item, Failure) else Told(item, next(responses)) for item in asked
-        ]
+            until = until or time.monotonic() + SEARCH_FOR_ONE
+            one_at_fault = isinstance(error, Rejected | TimedOut) and time.monotonic() < until
+            if len(asked) == 1 or not one_at_fault:
+                return [Failure(error) for _ in asked]
+            middle, now = len(asked) // 2, Waits(Patience(budget=0))
+            return [
+                one
+                for half in (asked[:middle], asked[middle:])
+                for one in self._told(half, now, until)
+            ]
+        return [Told(item, response) for item, response in zip(asked, responses, strict=True)]
+
+    def _asked(self, search: Search) -> Asked | Failure:
+        """The question as it is sent, where its condition can be translated."""
+        try:
+            return self._ask(search)
+        except Exception as error:  # noqa: BLE001 - one rule's fault is its own failure
+            return Failure(Rejected(f"the query cannot be translated: {error!r}"[:1_000]))
 
     def _ask(self, search: Search) -> Asked:
         return msearch.ask(
             search,
             self._compile(search.where),
             size=self._page_size,
+            timeout=self._timeout,
             exclude_tiers=self._exclude_tiers,
         )
 
@@ -181,10 +230,10 @@ class Searcher:
             self._points[search.index] = point
         return self._ask(replace(search, cursor=Cursor(point)))
 
-    def _msearch(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
+    def _msearch(self, asked: Sequence[Asked], waits: Waits) -> list[dict[str, Any]]:
         """A response for each; what was refused for now is asked again, and only that."""
         responses: dict[int, dict[str, Any]] = {}
-        pending, waits = list(range(len(asked))), self._connection.waits()
+        pending = list(range(len(asked)))
         while True:
             lines = [line for i in pending for line in (asked[i].header, asked[i].body)]
             answer = self._connection.call(
