@@ -47,13 +47,19 @@ def setup(
 
     A second run changes nothing. Field types that the cluster lacks are replaced and named.
     """
-    from detector.store import installation  # noqa: PLC0415 - the client takes a fifth of a second
-
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
     if role:
         _print_role(common, configured)
-        return
+    else:
+        _install(common, configured, kibana_file, kibana_url or configured.kibana.url)
+
+
+def _install(
+    common: options.Common, configured: Settings, kibana_file: Path, kibana_url: str | None
+) -> None:
+    from detector.store import installation  # noqa: PLC0415 - the client takes a fifth of a second
+
     with wiring.store(common, configured) as store:
         done = installation.install(
             store,
@@ -65,10 +71,9 @@ def setup(
         (one.done, one.piece, one.name, ", ".join(one.replaced), one.why) for one in done
     ]
     rows.append((_write(kibana_file, objects), "file", str(kibana_file), "", ""))
-    if kibana_url or configured.kibana.url:
-        target = kibana_url or str(configured.kibana.url)
-        _import(target, objects, configured)
-        rows.append(("imported", "Kibana", target, "", ""))
+    if kibana_url:
+        _import(kibana_url, objects, configured)
+        rows.append(("imported", "Kibana", kibana_url, "", ""))
     _show(rows, common)
 
 
