@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import typer
@@ -54,7 +54,7 @@ def run(
         ) as listener,
     ):
         clock = wiring.clock(store, chosen)
-        part = _part(store, configured, log, clock)
+        part = _part(store, configured, log)
         terms = wiring.terms(configured)
         daemon = Daemon(store, files, terms, listener, part=part, clock=clock)
         _heed_signals(daemon, lambda: _read_again(common, store, files, log))
@@ -63,9 +63,7 @@ def run(
         log.write("info", "stopped")
 
 
-def _part(
-    store: ElasticStore, configured: Settings, log: Logger, clock: Callable[[], datetime]
-) -> Holder:
+def _part(store: ElasticStore, configured: Settings, log: Logger) -> Holder:
     from detector.store.leases import ElasticLeases  # noqa: PLC0415 - with the store's libraries
 
     me = neighbours.me()
@@ -76,7 +74,6 @@ def _part(
         shards=configured.shards,
         period=configured.lease,
         gone=lambda member: neighbours.ended(member, me),
-        clock=clock,
     )
 
 
@@ -105,15 +102,18 @@ class _Told:
     me: str
 
     def standing_changed(self, standing: Standing) -> None:
-        held = ", ".join(str(number + 1) for number in standing.shards)
-        what = f"runs part {held} of {standing.of}" if held else "stands by"
-        beside = f"{standing.others} other daemons" if standing.others != 1 else "one other daemon"
-        about = {"daemon": self.me, "shards": list(standing.shards), "others": standing.others}
-        self.log.write("info", f"this daemon {what}, beside {beside}", **about)
+        held, others = standing.shards, standing.others
+        numbers = ", ".join(map(str, held))
+        what = f"runs {len(held)} of {standing.of} shards ({numbers})" if held else "stands by"
+        if len(held) == standing.of:
+            what = "runs all rules"
+        beside = f", beside {others} other{'s' * (others > 1)}" if others else ""
+        about = {"daemon": self.me, "shards": list(held), "others": others}
+        self.log.write("info", f"this daemon {what}{beside}", **about)
 
     def leases_failed(self, error: Exception) -> None:
         said = error.message if isinstance(error, DetectorError) else repr(error)
-        self.log.write("warning", f"others may take over: the lease is not renewed: {said}")
+        self.log.write("warning", f"the lease is not renewed, others may take over: {said}")
 
 
 app = options.app(run)

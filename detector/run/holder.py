@@ -38,12 +38,12 @@ class Observer(Protocol):
 
 
 class Holder:
-    """Holds shards of the rules as `me` for as long as it can tell that it lives.
+    """Holds shards of the rules as `me`, by telling the table again and again that it lives.
 
-    A lease is good for `period` from the moment before it was asked for, by the own steady clock:
-    whoever cannot reach the table holds nothing when others take over. `gone` says of a member that
-    it certainly does not live, where that can be seen sooner. Rules may still be run twice, by a
-    daemon that was asleep: ids make that harmless, leases only save the work.
+    Who is silent for `period` is followed by others; `gone` says of a member that it certainly
+    lives no more, where that can be seen sooner. A daemon that cannot reach the table goes on with
+    what it held until the table says otherwise: a cluster that is too slow for leases must not end
+    the watch, and rules that two daemons run are no harm. Ids see to that; leases save the work.
     """
 
     def __init__(
@@ -68,7 +68,6 @@ class Holder:
         self._steady = steady
         self._watch = lease.Watch(self._period)
         self._standing = Standing((), shards)
-        self._until = -1.0
         self._said: Standing | None = None
         self._failing = False
         self._wake = threading.Event()
@@ -87,11 +86,11 @@ class Holder:
         self._wake.set()
 
     def owns(self, rule_id: str) -> bool:
-        """Whether the rule is to be run here, as far as is known at this moment."""
+        """Whether the rule is to be run here, as far as is known."""
         return lease.shard(rule_id, self._standing.of) in self.held()
 
     def held(self) -> tuple[int, ...]:
-        return self._standing.shards if self._steady() < self._until else ()
+        return self._standing.shards
 
     def release(self) -> None:
         """Keep nothing; others need not wait. What cannot be told is found out by them."""
@@ -99,7 +98,7 @@ class Holder:
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(2 * self._period)
-        self._until = -1.0
+        self._standing = Standing((), self._standing.of)
         try:
             self._change(lambda leases: lease.without(leases, self._me.id))
         except StoreError as error:
@@ -123,18 +122,15 @@ class Holder:
             if not self._failing:
                 self._observer.leases_failed(error)
             self._failing = True
-        standing = replace(self._standing, shards=self.held())
-        if standing != self._said:
-            self._said = standing
-            self._observer.standing_changed(standing)
+        if self._standing != self._said:
+            self._said = self._standing
+            self._observer.standing_changed(self._standing)
 
     def _renew(self) -> None:
-        began = self._steady()
         table = self._change(self._renewed)
         mine = next(member for member in table.members if member.id == self._me.id)
         peers = sum(member.group == mine.group for member in table.members)
         self._standing = Standing(mine.shards, self._standing.of, peers - 1)
-        self._until = began + self._period
 
     def _renewed(self, leases: Leases) -> Leases:
         now = self._steady()
