@@ -67,6 +67,14 @@ kibana:
     assert found.kibana.url is None
 
 
+@pytest.mark.parametrize("written_as", ["[https://a:1/, http://b]", "'https://a:1/, http://b'"])
+def test_several_nodes_are_a_list_or_have_commas(tmp_path: Path, written_as: str) -> None:
+    file = written(tmp_path, f"elasticsearch: {{url: {written_as}}}\n")
+    assert settings.load(file, {}).elasticsearch.url == "https://a:1,http://b"
+    environ = {"DETECTOR_ELASTICSEARCH_URL": "http://c,http://d:2"}
+    assert settings.load(file, environ).elasticsearch.url == "http://c,http://d:2"
+
+
 def test_environment_overrides_each_kind_of_key(tmp_path: Path) -> None:
     file = written(tmp_path, "space: one\npage_size: 10\nrules: [a]\n")
     environ = {
@@ -136,6 +144,8 @@ WRONG = [
     ("identity: {}", "must not be empty", "event.id", (1, 11)),
     ("kibana: {url: kibana:5601}", "not an http or https URL", "https://", (1, 15)),
     ("elasticsearch: {url: 'https://h:port'}", "not an http or https URL", "https://", (1, 22)),
+    ("elasticsearch: {url: 'https://h,,'}", "not an http or https URL", "https://", (1, 22)),
+    ("elasticsearch: {url: 'https://h,embedded'}", "not an http or https URL", None, (1, 22)),
     ("elasticsearch: 5", "`elasticsearch` must be a mapping, not a number", None, (1, 16)),
     ("elasticsearch: {ca_certs: /no/ca.pem}", "there is no file /no/ca.pem", None, (1, 27)),
     ("elasticsearch: {username: me}", "a user name needs a password", "_PASSWORD", (1, 27)),

@@ -23,15 +23,21 @@ def web_url(value: str | None) -> str | None:
     """An option's address, as the settings take it; raises `BadParameter`, which never shows it."""
     from detector import settings  # noqa: PLC0415 - the validation takes a fifth of a second
 
-    try:
-        return value if value is None else settings.web_url(value)
-    except DetectorError as error:
-        raise typer.BadParameter(f"{error.message}; {error.hint}") from None
+    return _checked(settings.web_url, value)
 
 
 def cluster_url(value: str | None) -> str | None:
-    """As `web_url`; `embedded` is one too."""
-    return value if value == "embedded" else web_url(value)
+    """As `web_url`, for several with commas and `embedded` as well."""
+    from detector import settings  # noqa: PLC0415 - the validation takes a fifth of a second
+
+    return _checked(settings.cluster_url, value)
+
+
+def _checked(parse: Callable[[str], str], value: str | None) -> str | None:
+    try:
+        return value if value is None else parse(value)
+    except DetectorError as error:
+        raise typer.BadParameter(f"{error.message}; {error.hint}") from None
 
 
 Config: TypeAlias = Annotated[
@@ -55,7 +61,7 @@ Url: TypeAlias = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="The Elasticsearch to use, or `embedded` for one that is started here.",
+        help="The Elasticsearch (its nodes, with commas), or `embedded` for one started here.",
         callback=cluster_url,
     ),
 ]

@@ -61,8 +61,21 @@ def web_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _cluster(text: str) -> str:
-    return text if text == "embedded" else web_url(text)
+def cluster_url(text: str) -> str:
+    """`embedded`, or the addresses of one cluster's nodes, separated by commas.
+
+    Raises `DetectorError`, as `web_url` does.
+    """
+    if text == "embedded":
+        return text
+    return ",".join(web_url(address.strip()) for address in text.split(","))
+
+
+def _cluster(value: Any) -> Any:
+    """A list of addresses means the same as commas between them."""
+    if isinstance(value, list) and all(isinstance(address, str) for address in value):
+        value = ",".join(value)
+    return _told(cluster_url, value)
 
 
 def _fingerprint(text: str) -> str:
@@ -131,7 +144,7 @@ def _reaching(every: timedelta | None, reach: timedelta) -> timedelta:
 
 
 Url: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(web_url, value))]
-Cluster: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_cluster, value))]
+Cluster: TypeAlias = Annotated[str, BeforeValidator(_cluster)]
 Fingerprint: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_fingerprint, value))]
 SecretUrl: TypeAlias = Annotated[SecretStr, BeforeValidator(lambda value: _told(_heartbeat, value))]
 Space: TypeAlias = Annotated[str, BeforeValidator(lambda value: _told(_space, value))]

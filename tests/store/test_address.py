@@ -24,3 +24,9 @@ def test_an_address_without_a_port_has_its_schemes(
     with connection.connect(url) as client:
         (node,) = client.transport.node_pool.all()
         assert (node.config.host, node.config.port, node.config.path_prefix) == (host, port, path)
+
+
+def test_each_of_several_addresses_is_a_node() -> None:
+    with connection.connect("http://one:9200,https://two") as client:
+        nodes = {node.base_url for node in client.transport.node_pool.all()}
+    assert nodes == {"http://one:9200", "https://two:443"}
