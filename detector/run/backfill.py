@@ -206,25 +206,33 @@ class _Backfill:
     def _settle(self, store: Store, runs: Sequence[Run]) -> None:
         """Remember what the runs covered; where none could, whether going on serves anything."""
         if all(run.error for run in runs) and not self.manner.stopping():
-            self._probe(store, runs[0].rule)
+            self._probe(store, runs[0])
+        if any(run.created for run in runs) and not self.manner.dry:
+            self._refresh(store, runs)
         with self.lock:
             changed = self._joined([run.record() for run in runs])
             if self.manner.dry or self.away:
                 return
             try:
-                if any(run.created for run in runs):
-                    store.refresh()
                 store.record_runs(changed)
                 if self.memory:
                     self.memory.add(runs)
             except DetectorError as error:
                 self._warn(changed, f"what is done could not be recorded: {error.message}")
 
-    def _probe(self, store: Store, rule: Rule) -> None:
+    def _refresh(self, store: Store, runs: Sequence[Run]) -> None:
         try:
-            store.backfilled([rule.rule_id])
+            store.refresh()
         except StoreError as error:
-            self.away = self.ended = error.message
+            for run in runs:
+                run.warn(f"the alerts are written but not yet visible: {error.message}")
+
+    def _probe(self, store: Store, run: Run) -> None:
+        """Where the store is away, what failed this run is what keeps the rest from being asked."""
+        try:
+            store.backfilled([run.rule.rule_id])
+        except StoreError:
+            self.away = self.ended = run.error
 
     def _joined(self, records: Sequence[RunRecord]) -> list[RunRecord]:
         """Take `records` in; those that are new or have grown are returned."""
