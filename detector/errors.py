@@ -6,7 +6,8 @@ DetectorError
 ├── SettingsError      a configuration file, an environment variable, an option
 ├── StoreError         a store that did not answer as asked
 │   ├── Unavailable    for now: refused connection, time-out, 429, 502-504; the next run covers it
-│   │   └── Blocked    until somebody acts: a full disk, a closed index; not asked again at once
+│   │   ├── Blocked    until somebody acts: a full disk, a closed index; not asked again at once
+│   │   └── TimedOut   no answer in time: the store may be away, or the question too hard
 │   ├── Rejected       for good: the store understood and said no
 │   ├── Forbidden      the credentials are missing, wrong or too weak
 │   └── NotSetUp       templates or indices are missing: `detector setup` makes them
@@ -76,6 +77,10 @@ class Unavailable(StoreError):
 
 class Blocked(Unavailable):
     """The store takes no writes until somebody acts; nothing is lost, and asking soon is vain."""
+
+
+class TimedOut(Unavailable):
+    """No answer came in time; the store may be away, or the question too hard for it."""
 
 
 class Rejected(StoreError):

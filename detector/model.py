@@ -137,6 +137,7 @@ class Page:
 
     `hits` counts what the store found before the residual. `incomplete` says what part of the
     question was not answered (shards, a remote cluster); `transient` whether asking again may help.
+    `timed_out` says that the question was too hard to be answered in the time it was given.
     `unread` are hits of which cannot be said whether they satisfy it, with the reason.
     """
 
@@ -148,6 +149,7 @@ class Page:
     incomplete: str | None = None
     transient: bool = True
     unread: tuple[tuple[Document, str], ...] = ()
+    timed_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +252,8 @@ class Letter:
 class Checkpoint:
     """How far a rule has got: everything before `end` is covered, but for what is `waiting`.
 
-    What lies before `floor` is not looked back at: a flood has made a gap of it. `since` is where
-    the rule's first run began.
+    `flooded` has been given up and is a gap: no look-back goes there. `since` is where the rule's
+    first run began, `rule_hash` the content it had when this was saved.
     `version` is the store's own mark of the copy that was read; saving a copy that is no longer the
     latest is refused, so that two daemons cannot forget each other's waiting windows.
     """
@@ -259,8 +261,9 @@ class Checkpoint:
     rule_id: str
     end: datetime
     waiting: tuple[Window, ...] = ()
-    floor: datetime | None = None
+    flooded: tuple[Window, ...] = ()
     since: datetime | None = None
+    rule_hash: str = ""
     version: tuple[int, int] | None = None
 
 
@@ -303,6 +306,8 @@ class Survey:
 class RunRecord:
     """What the store remembers of one rule's run over one window.
 
+    `lateness_ms` is how long after its time an event may become searchable and still be found: a
+    fill closes no gap that is younger.
     `differing` counts documents that share another's identity but not its content: they made no
     alert of their own, and a warning names one.
     """
@@ -324,6 +329,7 @@ class RunRecord:
     search_ms: int = 0
     write_ms: int = 0
     rule_hash: str = ""
+    lateness_ms: int = 0
     rule_commit: str = ""
 
 

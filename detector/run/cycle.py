@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import count, islice
 from typing import TypeAlias
 
 from detector.errors import DetectorError, StoreError
 from detector.model import Checkpoint, Execution, Gap, Rule, RunRecord, Window
 from detector.run import floods, lockstep, schedule
+from detector.run.backoff import Backoff
 from detector.run.lockstep import Budget, Kind, Run
 from detector.run.progress import Progress, Silent
 from detector.run.schedule import CatchUp, Outcome, Plan, Sweep
 from detector.store.base import Store
 
 CONFLICTS = 10
+MOST_FAILURES = 3
+TOO_OLD = "older than the catch-up limit"
 
 Held: TypeAlias = dict[Rule, list[Run]]
 """The runs of this turn that a cap has left undone in part, by rule."""
@@ -57,7 +61,7 @@ class Terms:
 
     def budget(self, rule: Rule) -> Budget:
         cap = self.max_signals or rule.max_signals
-        return Budget(cap, None if self.truncate else cap * self.flood)
+        return Budget(cap, cap, None if self.truncate else cap * self.flood)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def runnable(rules: Sequence[Rule]) -> list[Rule]:
     return [rule for rule in rules if rule.enabled and not rule.unsupported]
 
 
-def run(
+def run(  # noqa: PLR0913 - what a caller keeps between cycles is named, not bundled
     store: Store,
     rules: Sequence[Rule],
     now: datetime,
@@ -99,24 +103,30 @@ def run(
     progress: Progress | None = None,
     stopping: Callable[[], bool] = lambda: False,
     begun: dict[str, Checkpoint] | None = None,
+    backoff: Backoff | None = None,
+    hurried: Callable[[], bool] = lambda: False,
 ) -> Report:
     """Run every rule of `rules` that can run, once; never raises for one rule's fault.
 
     `ends` is where a rule's live window ends (the daemon's grid); by default `now`. `clock` gives
-    the time alerts are written at; no recorded end is believed to lie beyond it. `stopping` is
+    the time alerts are written at; no window ends beyond it. `stopping` is
     asked between rounds: what has not ended by then covers nothing. `begun` is kept by whoever
-    calls again: where rules began that nothing could be recorded of yet. Raises `StoreError` when
-    the checkpoints cannot be read.
+    calls again: where rules began that nothing could be recorded of yet; so is `backoff`: which
+    rules have failed by their own fault, and sit this turn out. When `hurried` turns true, no more
+    of the past is asked in this turn: some live window is due. Raises `StoreError` when the
+    checkpoints cannot be read.
     """
     began = time.monotonic()
-    cycle = _Cycle(store, terms, clock, progress or Silent(), stopping)
-    due = runnable(rules)
-    until = {rule: ends(rule) if ends else now for rule in due}
+    backoff = backoff or Backoff()
+    cycle = _Cycle(store, terms, clock, progress or Silent(), stopping, backoff, hurried)
+    due = backoff.due(runnable(rules))
+    latest = clock()
+    until = {rule: min(ends(rule) if ends else now, latest) for rule in due}
     first = {} if begun is None else begun
     for rule in due:
         first.setdefault(rule.rule_id, schedule.first(rule, until[rule]))
     found = store.checkpoints([rule.rule_id for rule in due])
-    checkpoints = {id_: schedule.believed(one, clock()) for id_, one in found.items()}
+    checkpoints = {id_: cycle.believed(one) for id_, one in found.items()}
     checkpoints |= cycle.enter([first[rule.rule_id] for rule in due], checkpoints)
     plans = {
         rule: schedule.due(rule, checkpoints[rule.rule_id], until[rule], terms.catch_up)
@@ -134,7 +144,12 @@ class _Cycle:
     clock: Callable[[], datetime]
     progress: Progress
     stopping: Callable[[], bool]
+    backoff: Backoff
+    hurried: Callable[[], bool] = lambda: False
     records: list[RunRecord] = field(default_factory=list)
+
+    def believed(self, checkpoint: Checkpoint) -> Checkpoint:
+        return schedule.believed(checkpoint, self.clock(), self.terms.catch_up.limit)
 
     def enter(
         self, first: Sequence[Checkpoint], known: dict[str, Checkpoint]
@@ -159,14 +174,39 @@ class _Cycle:
             for rule, plan in plans.items()
         }
         runs = [self._begin(rule, plan.live, "live", budgets[rule]) for rule, plan in plans.items()]
-        while runs:
-            self._drive(runs)
-            self._hold(runs, held)
-            self._settle(runs, plans, held, latest)
+        for run in runs:
+            _warn_of_change(run, plans[run.rule], checkpoints[run.rule.rule_id])
+        failures: Counter[Rule] = Counter()
+        for turn in count():
+            if not runs or (turn > 1 and self.hurried()):
+                return
+            for group in self._groups(runs):
+                self._drive(group)
+                self._hold(group, held)
+                self._judge(group, runs)
+                self._settle(group, plans, held, latest)
             if self.stopping():
                 return
-            going = [run.rule for run in runs if run.covered and not run.budget.closed]
-            runs = list(self._waiting(going, backlog, budgets))
+            failures.update(run.rule for run in runs if not run.covered)
+            runs = list(self._waiting(_going_on(runs, failures), backlog, budgets))
+
+    def _groups(self, runs: Sequence[Run]) -> list[list[Run]]:
+        """Who is not suspected of being slow or broken does not wait for who is."""
+        groups = (
+            [run for run in runs if not self.backoff.suspected(run.rule)],
+            [run for run in runs if self.backoff.suspected(run.rule)],
+        )
+        return [group for group in groups if group]
+
+    def _judge(self, group: Sequence[Run], runs: Sequence[Run]) -> None:
+        """Whose fault it was: when nobody is answered in time, it is the cluster's."""
+        answered = any(run.done and run.covered for run in runs)
+        for run in group:
+            if run.fault == "own" or (run.fault == "slow" and answered):
+                turns = self.backoff.failed(run.rule)
+                run.warn(f"not asked again for {turns} {'turn' if turns == 1 else 'turns'}")
+            elif run.covered:
+                self.backoff.succeeded(run.rule)
 
     def _backlog(
         self, rule: Rule, plan: Plan, checkpoint: Checkpoint
@@ -174,7 +214,7 @@ class _Cycle:
         for window in plan.backlog:
             yield "catch-up", window
         now = plan.live.end + rule.delay
-        for window in schedule.swept(checkpoint, plan, now, self.terms.sweep):
+        for window in schedule.swept(checkpoint, plan, now, self.terms.sweep, rule.delay):
             yield "late", window
 
     def _waiting(
@@ -223,8 +263,13 @@ class _Cycle:
         held: Held,
         latest: dict[str, Checkpoint],
     ) -> None:
-        """Save the checkpoints of what is covered, then remember every run."""
+        """Save the checkpoints of what is covered, then remember every run.
+
+        What is given up is recorded first: a checkpoint that has forgotten it must not be all there
+        is.
+        """
         gaps = {run: _gaps(run, plans[run.rule], held[run.rule]) for run in runs}
+        self._record_gaps(runs, gaps)
         outcomes = {
             run.rule.rule_id: _outcome(run, plans[run.rule], gaps[run])
             for run in runs
@@ -246,17 +291,28 @@ class _Cycle:
         for record in records:
             self.progress.finished(record)
 
+    def _record_gaps(self, runs: Sequence[Run], gaps: dict[Run, list[Gap]]) -> None:
+        telling = [run for run in runs if run.covered and (gaps[run] or run.hole)]
+        if not telling:
+            return
+        try:
+            self.store.record_runs([run.record(gaps[run]) for run in telling])
+        except DetectorError as error:
+            for run in telling:
+                run.error = f"what is not covered could not be recorded: {error.message}"
+
     def _save(self, outcomes: dict[str, Outcome], latest: dict[str, Checkpoint]) -> None:
         """Compare and set: where another daemon was quicker, apply the outcome to what it saved."""
         pending = dict(outcomes)
-        for _ in range(CONFLICTS):
+        for attempt in range(CONFLICTS):
             saved = [
-                schedule.advance(latest.get(rule_id), rule_id, outcome)
+                schedule.advance(latest.get(rule_id), rule_id, outcome, contested=attempt > 0)
                 for rule_id, outcome in pending.items()
             ]
             conflicts = self.store.save_checkpoints(saved)
             pending = {rule_id: pending[rule_id] for rule_id in conflicts}
-            latest |= self.store.checkpoints(list(outcomes))
+            found = self.store.checkpoints(list(outcomes))
+            latest |= {rule_id: self.believed(one) for rule_id, one in found.items()}
             if not pending:
                 return
         raise StoreError("other daemons keep changing the same checkpoints")
@@ -268,26 +324,36 @@ def _outcome(run: Run, plan: Plan, gaps: Sequence[Gap]) -> Outcome:
         window=run.window,
         live=live,
         remaining=run.remaining,
-        opened=plan.opened if live else None,
+        opened=plan.opened if live else (),
         given_up=tuple(gap.window for gap in gaps),
-        floor=max((gap.window.end for gap in gaps if gap.reason == floods.REASON), default=None),
+        flooded=tuple(gap.window for gap in gaps if gap.reason == floods.REASON),
+        rule_hash=run.rule.hash,
     )
 
 
-def _undone(run: Run, remaining: Window) -> Window:
-    """What a flood gives up of a run: with the look-back that the next run leaves out for it."""
-    if run.kind != "live":
-        return remaining
-    start = run.window.end - schedule.overlap(run.rule)
-    return Window(max(min(remaining.start, start), run.window.start), remaining.end)
+def _going_on(runs: Sequence[Run], failures: Counter[Rule]) -> list[Rule]:
+    """Who has more to ask: a piece of the past that fails must not keep back those behind it."""
+    return [
+        run.rule
+        for run in runs
+        if not run.budget.closed
+        and (run.covered or (run.kind != "live" and failures[run.rule] < MOST_FAILURES))
+    ]
+
+
+def _warn_of_change(run: Run, plan: Plan, checkpoint: Checkpoint) -> None:
+    if plan.backlog and checkpoint.rule_hash not in {"", run.rule.hash}:
+        run.warn("the rule has changed: what waits since before is asked with its new query")
 
 
 def _gaps(run: Run, plan: Plan, held: Sequence[Run]) -> list[Gap]:
     """What waits no longer once this run is recorded: too old, or too much."""
-    given_up = []
-    if run.kind == "live" and plan.gap is not None:
-        given_up.append(Gap(run.rule.rule_id, plan.gap, "older than the catch-up limit"))
-    if run.covered and run.budget.flooded:
-        undone = [_undone(one, one.remaining) for one in held if one.remaining]
-        given_up += [Gap(run.rule.rule_id, window, floods.REASON) for window in undone]
+    if not run.covered:
+        return []
+    rule_id, given_up = run.rule.rule_id, []
+    if run.kind == "live":
+        given_up += [Gap(rule_id, window, TOO_OLD) for window in plan.too_old]
+    if run.budget.flooded:
+        undone = [one.remaining for one in held if one.remaining]
+        given_up += [Gap(rule_id, window, floods.REASON) for window in undone]
     return given_up

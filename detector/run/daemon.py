@@ -16,6 +16,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from detector.model import Checkpoint, Rule
 from detector.run import cycle, schedule
+from detector.run.backoff import Backoff
 from detector.run.cycle import Report, Terms
 from detector.store.base import Store
 
@@ -105,6 +106,7 @@ class Daemon:
         self._clock = clock
         self._last: dict[str, datetime] = {}
         self._begun: dict[str, Checkpoint] = {}
+        self._backoff = Backoff()
         self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._ending = False
         self._abandon = threading.Event()
@@ -185,6 +187,8 @@ class Daemon:
                 due[rule] = now
             elif last < slot:
                 due[rule] = slot
+            elif last > now:  # the cluster's clock was set back
+                due[rule] = now
         return due
 
     def _cycle(self) -> None:
@@ -202,5 +206,7 @@ class Daemon:
             ends=due.__getitem__,
             stopping=self._abandon.is_set,
             begun=self._begun,
+            backoff=self._backoff,
+            hurried=lambda: bool(self._due(self._clock())),
         )
         self._listener.cycle_finished(report)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from detector import alerts
 from detector.detect import detect
-from detector.errors import DetectorError, Rejected, StoreError, Unavailable
+from detector.errors import DetectorError, Rejected, StoreError, TimedOut, Unavailable
 from detector.model import (
     Alert,
     Ask,
@@ -32,11 +32,14 @@ from detector.model import (
     Window,
 )
 from detector.run.letters import Letters
+from detector.run import schedule
 from detector.store.base import Store
 
 Kind = Literal["live", "catch-up", "late", "backfill"]
 
 STOPPED = "stopped before it was finished"
+Fault = Literal["own", "slow"]
+"""Why a run failed, where it was the rule: slow may be the cluster as well."""
 SAID = 20
 """Different warnings that are kept of a run: some tell of a document each."""
 
@@ -45,11 +48,12 @@ SAID = 20
 class Budget:
     """How many alerts a rule may still create in this turn, and what it found beyond them.
 
-    `left` None is without limit. Up to `bearable` matches beyond the limit wait for the next turn,
+    `left` and `limit` None is without limit. Up to `bearable` matches beyond the limit wait for the next turn,
     more are a flood; where it is None, nothing waits: the rest is dropped, as Kibana does.
     """
 
     left: int | None
+    limit: int | None = None
     bearable: int | None = 0
     beyond: int = 0
 
@@ -99,6 +103,7 @@ class Run:
     write_ms: int = 0
     warnings: list[str] = field(default_factory=list)
     letters: Letters = field(default_factory=Letters)
+    fault: Fault | None = None
     differing: int = 0
     such_as: str | None = None
 
@@ -110,6 +115,7 @@ class Run:
         except StopIteration:
             self.step, self.done = None, True
         except Exception as error:  # noqa: BLE001 - a rule's fault ends its own run, not the cycle
+            self.fault = "own"
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
@@ -149,7 +155,7 @@ class Run:
                 if self.budget.truncates
                 else f"the rest of the window, from {since} on, follows in the next run"
             )
-            self.warn(f"reached max_signals ({self.rule.max_signals}); {follows}")
+            self.warn(f"reached max_signals ({self.budget.limit}); {follows}")
 
     @property
     def status(self) -> Status:
@@ -190,6 +196,7 @@ class Run:
             search_ms=self.search_ms,
             write_ms=self.write_ms,
             rule_hash=self.rule.hash,
+            lateness_ms=schedule.lateness(self.rule) // timedelta(milliseconds=1),
             rule_commit=self.rule.commit,
         )
 
@@ -260,6 +267,7 @@ def _bury(store: Store, run: Run) -> None:
     except StoreError as error:
         run.fail(error)
     if run.letters.too_many:
+        run.fault = "own"
         run.fail(Rejected(f"too many matches cannot be made alerts: {run.letters.first}"))
 
 
@@ -270,6 +278,7 @@ def _ask(store: Store, asking: Sequence[Run]) -> None:
         pages = []
         for answer in [next(answers) for _ in searches]:
             if isinstance(answer, Failure):
+                run.fault = _fault(answer.error)
                 run.fail(answer.error)
                 continue
             pages.append(answer)
@@ -280,8 +289,16 @@ def _ask(store: Store, asking: Sequence[Run]) -> None:
             run.reply = None
 
 
+def _fault(error: StoreError) -> Fault | None:
+    if isinstance(error, TimedOut):
+        return "slow"
+    return "own" if isinstance(error, Rejected) else None
+
+
 def _note(run: Run, page: Page) -> None:
     run.search_ms += page.took_ms
+    if page.timed_out:
+        run.fault = "slow"
     if page.incomplete and page.transient:
         run.incomplete = page.incomplete
     elif page.incomplete:

@@ -39,7 +39,7 @@ STATE: Mapping[str, Any] = {
     "rule_id": KEYWORD,
     "end": DATE,
     "waiting": SPAN,
-    "floor": DATE,
+    "flooded": SPAN,
     "since": DATE,
     "updated": DATE,
     "rule_hash": KEYWORD,
@@ -63,6 +63,7 @@ RUNS: Mapping[str, Any] = {
     "gap": {"properties": {**SPAN["properties"], "reason": TEXT}},
     "search_ms": LONG,
     "write_ms": LONG,
+    "lateness_ms": LONG,
     "rule_hash": KEYWORD,
     "rule_commit": KEYWORD,
 }
@@ -122,18 +123,22 @@ def checkpoint(saved: Checkpoint, updated: datetime | None = None) -> dict[str, 
         "rule_id": saved.rule_id,
         "end": _iso(saved.end),
         "waiting": [_span(window) for window in saved.waiting],
-        "floor": None if saved.floor is None else _iso(saved.floor),
+        "flooded": [_span(window) for window in saved.flooded],
         "since": None if saved.since is None else _iso(saved.since),
+        "rule_hash": saved.rule_hash,
     }
 
 
 def read_checkpoint(document: Mapping[str, Any]) -> Checkpoint:
     """A checkpoint back, without its version."""
-    waiting = tuple(_window(span) for span in document.get("waiting", ()))
-    floor, since = (
-        _time(document[key]) if document.get(key) else None for key in ("floor", "since")
+    return Checkpoint(
+        rule_id=document["rule_id"],
+        end=_time(document["end"]),
+        waiting=tuple(_window(span) for span in document.get("waiting", ())),
+        flooded=tuple(_window(span) for span in document.get("flooded", ())),
+        since=_time(document["since"]) if document.get("since") else None,
+        rule_hash=document.get("rule_hash", ""),
     )
-    return Checkpoint(document["rule_id"], _time(document["end"]), waiting, floor, since)
 
 
 def backfilled_id(rule_id: str) -> str:
@@ -217,6 +222,7 @@ def run(record: RunRecord) -> dict[str, Any]:
         "gap": [_gap(gap) for gap in record.gaps],
         "search_ms": record.search_ms,
         "write_ms": record.write_ms,
+        "lateness_ms": record.lateness_ms,
         "rule_hash": record.rule_hash,
         "rule_commit": record.rule_commit or None,
     }

@@ -1,0 +1,63 @@
+"""Rules that fail by their own fault in, who sits the next turns out out. Pure, never for good.
+
+A fault of the cluster is none of these: whoever is not answered for now is asked again next time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from detector.model import Rule
+
+LONGEST = 12
+
+Version: TypeAlias = tuple[str, str]
+"""A rule's id and content: one that was changed begins anew."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """How often a rule has failed in a row, and how many turns it has still to sit out."""
+
+    times: int = 0
+    rests: int = 0
+
+
+@dataclass(slots=True)
+class Backoff:
+    """What one process remembers of failing rules, from turn to turn."""
+
+    longest: int = LONGEST
+    _faults: dict[Version, Fault] = field(default_factory=dict)
+
+    def due(self, rules: Iterable[Rule]) -> list[Rule]:
+        """Those of the rules of a turn that do not sit it out. To be asked once a turn."""
+        return [rule for rule in rules if not self._rests(rule)]
+
+    def suspected(self, rule: Rule) -> bool:
+        """Whether its last run failed by its own fault: others should not wait for its answer."""
+        return _version(rule) in self._faults
+
+    def failed(self, rule: Rule) -> int:
+        """How many turns it is to sit out: 1, 2, 4 ..."""
+        fault = self._faults.setdefault(_version(rule), Fault())
+        fault.rests = min(2**fault.times, self.longest)
+        fault.times += 1
+        return fault.rests
+
+    def succeeded(self, rule: Rule) -> None:
+        """What was is forgotten."""
+        self._faults.pop(_version(rule), None)
+
+    def _rests(self, rule: Rule) -> bool:
+        fault = self._faults.get(_version(rule))
+        if fault is None or fault.rests == 0:
+            return False
+        fault.rests -= 1
+        return True
+
+
+def _version(rule: Rule) -> Version:
+    return rule.rule_id, rule.hash
