@@ -7,7 +7,7 @@ from typing import Literal
 
 from detector.errors import DetectorError, Place
 from detector.model import Problem
-from detector.text.document import Text
+from detector.text.document import Text, cut
 from detector.text.faults import Fault
 
 
@@ -29,7 +29,7 @@ class Report:
         """Add a problem at `place`."""
         self.problems.append(
             Problem(
-                message,
+                cut(message),
                 level,
                 hint,
                 place.file,

@@ -90,6 +90,11 @@ def place(lines: tuple[str, ...], file: str, line: int, column: int, width: int 
     return Place(line, column, text if len(text) <= MAX_SHOWN else "", width, file)
 
 
+def cut(message: str) -> str:
+    """A message that quotes a text of any length, as long as can be shown."""
+    return message if len(message) <= MAX_SHOWN else f"{message[:MAX_SHOWN]}..."
+
+
 def split(text: str) -> tuple[str, ...]:
     """Lines as editors count them, without their ends."""
     return tuple(line.rstrip("\r") for line in text.split("\n"))

@@ -16,6 +16,12 @@ from detector.errors import DetectorError
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The way to a value from the top of a file: keys and indices."""
 
+MOST = 100
+"""Faults of one model that are told one by one."""
+
+LONGEST = 100
+"""Characters of a word that may have been meant for another."""
+
 T = TypeVar("T")
 
 _WANTED = {
@@ -59,6 +65,8 @@ class Fault:
 
 def nearest(word: str, known: Iterable[str], prefix: str = "") -> str | None:
     """A hint that names what was probably meant; `prefix` is what all of them begin with."""
+    if len(word) > LONGEST:
+        return None
     names = {name.removeprefix(prefix).lower(): name for name in known}
     close = get_close_matches(word.removeprefix(prefix).lower(), names, n=1)
     return f"did you mean `{names[close[0]]}`?" if close else None
@@ -84,8 +92,12 @@ def checked(parse: Callable[[Any], T], value: Any) -> T:
 
 
 def faults(error: ValidationError, model: type[BaseModel], base: KeyPath = ()) -> list[Fault]:
-    """Each error of `error`, in the order of the model's fields."""
-    return [_fault(details, model, base) for details in error.errors(include_url=False)]
+    """Each error of `error`, in the order of the model's fields; beyond MOST, their number."""
+    all_ = error.errors(include_url=False)
+    found = [_fault(details, model, base) for details in all_[:MOST]]
+    if len(all_) > MOST:
+        found.append(Fault(base, f"{len(all_) - MOST:,} more problems like these"))
+    return found
 
 
 def _fault(details: ErrorDetails, model: type[BaseModel], base: KeyPath) -> Fault:

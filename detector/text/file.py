@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def read(path: Path) -> list[Text | DetectorError]:
 
 def _decoded(path: Path, limit: int) -> str:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or a device may never end
+            raise DetectorError("not a regular file", place=_at(path))
         with path.open("rb") as file:
             content = file.read(limit + 1)
         if len(content) > limit:

@@ -13,11 +13,17 @@ from detector.errors import DetectorError, Place
 from detector.text.document import Spot, Text, refuse_depth, split
 from detector.text.faults import KeyPath
 
+MAX_LINES = 50_000
+
 
 def read(text: str, file: str) -> Iterator[Text | DetectorError]:
     """One JSON document a line; a line that cannot be read is an error in its stead."""
     lines = split(text)
     for number, line in enumerate(lines, start=1):
+        if number > MAX_LINES:
+            where = Place(number, 1, file=file)
+            yield DetectorError(f"more than {MAX_LINES:,} lines; the rest is left out", place=where)
+            return
         if line.strip():
             yield _json_line(number, line, lines, file)
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from functools import cache
 
 from detector.errors import DetectorError, Place
-from detector.text.document import Spot, Text, place, refuse_depth, split
+from detector.text.document import MAX_DEPTH, Spot, Text, place, refuse_depth, split
 from detector.text.faults import KeyPath
 
 
 def read(text: str, file: str) -> Iterator[Text]:
     """One TOML document; raises `DetectorError`."""
     lines = split(text)
+    _refuse_long_keys(text, lines, file)
     try:
         data = tomllib.loads(text)
     except RecursionError:
@@ -23,6 +24,27 @@ def read(text: str, file: str) -> Iterator[Text]:
         raise _toml_error(str(error), lines, file) from None
     refuse_depth(data, Place(1, 1, file=file))
     yield Text(file, lines, data, cache(lambda: _toml_spots(lines)))
+
+
+_TOML_PIECE = re.compile(
+    r'"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5})?|"(?:[^"\\\n]++|\\.)*+"?|#[^\n]*|[.\n=,\[\]{}]|'
+    r"'{3}(?:[^']++|'(?!''))*+(?:'{3,5})?|'[^'\n]*+'?",
+    re.DOTALL,
+)
+"""Dots and what ends a key, and what may hold some that do not count; each piece is read once."""
+
+
+def _refuse_long_keys(text: str, lines: tuple[str, ...], file: str) -> None:
+    """Python's reader needs time and memory by the square of the parts of one dotted key."""
+    dots = 0
+    for found in _TOML_PIECE.finditer(text):
+        if found[0] == ".":
+            dots += 1
+        elif found[0][0] not in "\"'":
+            dots = 0
+        if dots > MAX_DEPTH:
+            line = text.count("\n", 0, found.start()) + 1
+            raise DetectorError("nested too deeply", place=place(lines, file, line, 1))
 
 
 def _toml_error(message: str, lines: tuple[str, ...], file: str) -> DetectorError:
@@ -34,13 +56,14 @@ def _toml_error(message: str, lines: tuple[str, ...], file: str) -> DetectorErro
 
 
 _TOML_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"))*)\s*=\s*""")
-_TOML_TABLE = re.compile(r"(\[\[?)\s*([\w.\s-]+?)\s*\]\]?\s*(?:#.*)?")
+_TOML_TABLE = re.compile(r"(\[\[?)([\w.\s-]+)\]\]?\s*(?:#.*)?")
 _TOML_QUOTES = re.compile(r"'''|\"\"\"")
 
 
 def _toml_spots(lines: tuple[str, ...]) -> dict[KeyPath, Spot]:
     """Tables and keys by the line they begin; what stands inside a value is not looked for."""
     spots: dict[KeyPath, Spot] = {}
+    counts: dict[KeyPath, int] = {}
     table: KeyPath = ()
     closing: str | None = None
     for number, line in enumerate(lines, start=1):
@@ -50,7 +73,7 @@ def _toml_spots(lines: tuple[str, ...]) -> dict[KeyPath, Spot]:
             closing = None if found else closing
             continue
         if header := _TOML_TABLE.fullmatch(line):
-            table = _toml_table(header, spots)
+            table = _toml_table(header, counts)
             spots[table] = Spot(number, 1, len(line), number, 1)
         elif key := _TOML_KEY.match(line):
             way = table + tuple(part.strip(" \"'") for part in key[1].split("."))
@@ -59,22 +82,20 @@ def _toml_spots(lines: tuple[str, ...]) -> dict[KeyPath, Spot]:
     return spots
 
 
-def _toml_table(header: re.Match[str], spots: dict[KeyPath, Spot]) -> KeyPath:
+def _toml_table(header: re.Match[str], counts: dict[KeyPath, int]) -> KeyPath:
+    """The way to a table; `counts` has how many elements each array of tables has so far."""
+    *above, last = (part.strip() for part in header[2].split("."))
     way: KeyPath = ()
-    for part in header[2].split("."):
-        way = _latest((*way, part.strip()), spots)
+    for part in above:
+        way = _latest((*way, part), counts)
     if header[1] == "[[":
-        bare = way[:-1] if isinstance(way[-1], int) else way
-        way = (*bare, way[-1] + 1 if isinstance(way[-1], int) else 0)
-    return way
+        counts[(*way, last)] = counts.get((*way, last), 0) + 1
+    return _latest((*way, last), counts)
 
 
-def _latest(way: KeyPath, spots: dict[KeyPath, Spot]) -> KeyPath:
+def _latest(way: KeyPath, counts: dict[KeyPath, int]) -> KeyPath:
     """`way`, or its last element so far where it is an array of tables."""
-    count = 0
-    while (*way, count) in spots:
-        count += 1
-    return (*way, count - 1) if count else way
+    return (*way, counts[way] - 1) if way in counts else way
 
 
 def _toml_spot(number: int, line: str, key: re.Match[str]) -> Spot:

@@ -50,7 +50,7 @@ def read(text: str, file: str) -> Iterator[Text]:
     """The one document of `text`; raises `DetectorError`."""
     lines = split(text)
     try:
-        _refuse_depth(text, lines, file)
+        _refuse_bulk(text, lines, file)
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -69,14 +69,16 @@ def _reason(error: yaml.MarkedYAMLError) -> str:
     return f"{context}, {problem}" if problem.startswith("but ") else problem or context
 
 
-def _refuse_depth(text: str, lines: tuple[str, ...], file: str) -> None:
+def _refuse_bulk(text: str, lines: tuple[str, ...], file: str) -> None:
     """Composing recurses in C: a file of brackets would take the process down."""
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for number, event in enumerate(yaml.parse(text, Loader=_Loader)):
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise DetectorError("nested too deeply", place=_mark(event.start_mark, lines, file))
+        if number > MAX_NODES:
+            raise DetectorError("too many values", place=_mark(event.start_mark, lines, file))
 
 
 def _mark(mark: Any, lines: tuple[str, ...], file: str) -> Place:

@@ -311,7 +311,7 @@ class Killer:
             case "starting":
                 time.sleep(self.chance.uniform(0, 1.5))
             case "anywhere":
-                time.sleep(self.chance.uniform(1, 4))
+                time.sleep(self.chance.uniform(0.5, 3))
             case "writing":
                 wait(lambda: created(self.es) > start, 15)
                 time.sleep(self.chance.uniform(0, 0.2))
@@ -348,7 +348,7 @@ def finish(es: Elasticsearch, stream: Stream, process: subprocess.Popen[bytes]) 
     """Let a daemon run until everything is there, and some cycles longer; it ends when told."""
     expected = sum(map(len, stream.expected.values()))
     wait(lambda: count(es) >= expected, 120, 0.2)
-    time.sleep(3)
+    time.sleep(2)
     process.terminate()
     assert process.wait(30) == 0, "the daemon did not end as it was told"
 
@@ -374,9 +374,13 @@ def alerts(es: Elasticsearch) -> Iterator[tuple[str, str]]:
     after: list[Any] | None = None
     while True:
         page = es.search(
-            index=ALERTS, size=5_000, source=False, search_after=after,
-            fields=["event.id", "kibana.alert.rule.rule_id"], sort=[{"kibana.alert.uuid": "asc"}],
-        )["hits"]["hits"]  # fmt: skip
+            index=ALERTS,
+            size=5_000,
+            source=False,
+            search_after=after,
+            fields=[{"field": one} for one in ("event.id", "kibana.alert.rule.rule_id")],
+            sort=[{"kibana.alert.uuid": "asc"}],
+        )["hits"]["hits"]
         if not page:
             return
         for hit in page:
