@@ -25,6 +25,7 @@ class Line:
     def __init__(self, table: MemoryLeases) -> None:
         self.table = table
         self.fault: Exception | None = None
+        self.answers_are_lost = False
 
     def read(self) -> Leases:
         if self.fault:
@@ -34,7 +35,10 @@ class Line:
     def save(self, leases: Leases) -> bool:
         if self.fault:
             raise self.fault
-        return self.table.save(leases)
+        saved = self.table.save(leases)
+        if self.answers_are_lost:
+            raise Unavailable("no answer")
+        return saved
 
 
 class Kept:
@@ -174,6 +178,16 @@ def test_daemons_with_other_rules_run_all_of_their_own(daemons: Daemons) -> None
     first.divide([*RULES, "new"])
     wait(lambda: first.held() == (), PERIOD)
     assert second.held() == (0,)
+
+
+def test_what_was_saved_counts_though_its_answer_was_lost(daemons: Daemons) -> None:
+    first, second = daemons.add(), daemons.add()
+    first.begin(RULES)
+    second.begin(RULES)
+    daemons.lines[0].answers_are_lost = True
+    time.sleep(3 * PERIOD)
+    assert daemons.held() == [(0,), ()]
+    assert not daemons.kept[1].errors
 
 
 def test_what_is_known_to_be_gone_is_not_waited_for() -> None:

@@ -235,3 +235,18 @@ def test_the_standby_of_a_killed_daemon_on_the_same_machine_follows_at_once(
             wait(lambda: bool(holder_of(table.read(), second.pid)), 20, "it does not take over")
             assert holder_of(table.read(), second.pid) == (0, 1, 2)
             assert [f":{second.pid}:" in m.id for m in table.read().members] == [True]
+
+
+def test_on_a_state_index_of_an_older_version_a_daemon_ends_and_says_what_to_do(
+    es: Elasticsearch, node_url: str, tmp_path: Path
+) -> None:
+    prepare(es, tmp_path)
+    es.indices.delete(index="detector-state-default")
+    es.indices.delete_index_template(name="detector-state-default")
+    older = {"dynamic": "strict", "properties": {"rule_id": {"type": "keyword"}}}
+    es.indices.create(index="detector-state-default", mappings=older)
+    with process(node_url, tmp_path) as daemon:
+        assert daemon.wait(30) == 2
+    said = (tmp_path / "daemons.log").read_text()
+    assert "older than this detector" in said
+    assert "run `detector setup`" in said
