@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from detector import rulefile
-from detector.cli import heartbeat, neighbours, options, wiring
+from detector.cli import daemons, heartbeat, neighbours, options, wiring
 from detector.cli.log import Logger
 from detector.cli.reloading import RuleFiles
 from detector.errors import DetectorError
@@ -45,7 +45,7 @@ def run(
     files = RuleFiles(rulefile.find(common.rules, configured.rules), log)
     chosen = wiring.usable(files.loaded)
     with (
-        wiring.store(common, configured, patience=wiring.LONG) as store,
+        wiring.store(common, configured, patience=wiring.patience(chosen)) as store,
         heartbeat.beside(
             log,
             configured.heartbeat_url,
@@ -102,13 +102,10 @@ class _Told:
     me: str
 
     def standing_changed(self, standing: Standing) -> None:
-        held, others = standing.shards, standing.others
-        numbers = ", ".join(map(str, held))
-        what = f"runs {len(held)} of {standing.of} shards ({numbers})" if held else "stands by"
-        if len(held) == standing.of:
-            what = "runs all rules"
+        others = standing.others
+        what = daemons.share(standing.shards, standing.of)
         beside = f", beside {others} other{'s' * (others > 1)}" if others else ""
-        about = {"daemon": self.me, "shards": list(held), "others": others}
+        about = {"daemon": self.me, "shards": list(standing.shards), "others": others}
         self.log.write("info", f"this daemon {what}{beside}", **about)
 
     def leases_failed(self, error: Exception) -> None:

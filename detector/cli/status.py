@@ -8,8 +8,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
 
-from detector.cli import health, options, reports, show, wiring
+from detector.cli import daemons, health, options, reports, show, wiring
 from detector.cli.health import Known, State
 from detector.errors import StoreError
 from detector.model import Rule
@@ -45,6 +48,7 @@ OF_RUN = (
     "rule_hash",
     "rule_commit",
 )
+WIDEST = max(map(len, COLOURS)) + 2
 FEW = 3
 """Rules that are named where many share a warning."""
 
@@ -68,12 +72,17 @@ def status(
     chosen = cycle.runnable(wiring.usable_rules(common, configured, quiet=True))
     with wiring.store(common, configured) as store:
         known, blind = _read(store, chosen, configured)
+        leases = daemons.read(store)
     states = [health.judge(rule, known) for rule in chosen]
     counts = Counter(state.health for state in states)
     if common.json:
-        show.document(_document(known.now, states, counts, blind))
+        document = _document(known.now, states, counts, blind)
+        show.document(document | {"leases": daemons.document(leases)})
     else:
-        show.out().print(show.table(COLUMNS, (_row(state, known.now) for state in states)))
+        rows = [_row(state, known.now) for state in states]
+        show.out().print(_shown(rows, show.out().width))
+        for line in daemons.lines(leases):
+            show.say(show.clean(line))
         _say(states, counts, blind)
     if counts["late"] or counts["failing"]:
         raise typer.Exit(1)
@@ -124,6 +133,24 @@ def _say(states: Sequence[State], counts: Counter[health.Health], blind: str | N
     if counts["silent"]:
         text += f", {counts['silent']} with a silent source"
     show.say(text, "bold red" if bad else "yellow" if counts["silent"] or blind else "green")
+
+
+def _shown(rows: Sequence[Sequence[object]], width: int) -> RenderableType:
+    """A line a rule where `width` columns have room for it, else two."""
+    if width >= show.ROOMY:
+        return show.table(COLUMNS, rows)
+    return Group(*(_card(*row) for row in rows))
+
+
+def _card(health_: object, *cells: object) -> RenderableType:
+    """One rule where there is no room for a table; what is empty or nothing is left out."""
+    *about, rule = cells
+    named = zip(COLUMNS[1:-1], about, strict=True)
+    below = "  ".join(f"{name} {show.clean(cell)}" for name, cell in named if cell)
+    head = Text.assemble(health_ if isinstance(health_, Text) else str(health_))
+    head.pad_right(WIDEST - head.cell_len)
+    head.append(show.clean(rule), "bold")
+    return Group(head, Padding(Text(below, "dim"), (0, 0, 0, WIDEST)))
 
 
 def _row(state: State, now: datetime) -> tuple[object, ...]:

@@ -124,6 +124,15 @@ def store(
         yield connect(node.url, configured, embedded=True, patience=patience)
 
 
+def patience(rules: Sequence[Rule]) -> float:
+    """Seconds for which a daemon asks again: less than the shortest interval, so that none is lost.
+
+    While a request is asked again, no rule runs.
+    """
+    shortest = min((rule.interval.total_seconds() for rule in rules), default=2 * LONG)
+    return min(LONG, shortest / 2)
+
+
 def clock(store: ElasticStore, rules: Sequence[Rule]) -> Callable[[], datetime]:
     """The cluster's clock, by which windows end; a large difference to the own one is said.
 

@@ -6,6 +6,7 @@ there a clock can be set.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -235,6 +236,18 @@ def test_the_standby_of_a_killed_daemon_on_the_same_machine_follows_at_once(
             wait(lambda: bool(holder_of(table.read(), second.pid)), 20, "it does not take over")
             assert holder_of(table.read(), second.pid) == (0, 1, 2)
             assert [f":{second.pid}:" in m.id for m in table.read().members] == [True]
+            (lease,) = status(node_url, tmp_path)["leases"]
+            assert f":{second.pid}:" in lease["daemon"]
+            assert (lease["shards"], lease["of"]) == ([0, 1, 2], 3)
+
+
+def status(url: str, folder: Path) -> dict[str, Any]:
+    arguments = ["status", "--json", "--rules", str(folder / "rules"), "--url", url]
+    told = subprocess.run(
+        [sys.executable, "-m", "detector", *arguments], check=False, capture_output=True, timeout=60
+    )
+    found: dict[str, Any] = json.loads(told.stdout)
+    return found
 
 
 def test_on_a_state_index_of_an_older_version_a_daemon_ends_and_says_what_to_do(
