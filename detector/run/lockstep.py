@@ -31,8 +31,8 @@ from detector.model import (
     Status,
     Window,
 )
-from detector.run.letters import Letters
 from detector.run import schedule
+from detector.run.letters import Letters
 from detector.store.base import Store
 
 Kind = Literal["live", "catch-up", "late", "backfill"]
@@ -48,8 +48,9 @@ SAID = 20
 class Budget:
     """How many alerts a rule may still create in this turn, and what it found beyond them.
 
-    `left` and `limit` None is without limit. Up to `bearable` matches beyond the limit wait for the next turn,
-    more are a flood; where it is None, nothing waits: the rest is dropped, as Kibana does.
+    `left` and `limit` None is without limit. Up to `bearable` matches beyond the limit wait for the
+    next turn, more are a flood; where it is None, nothing waits: the rest is dropped, as Kibana
+    does.
     """
 
     left: int | None

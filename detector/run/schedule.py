@@ -6,7 +6,7 @@ backfill cut time at the same places.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +14,9 @@ from detector.model import Checkpoint, Rule, Window
 from detector.windows import merged, without
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+JITTER = timedelta(seconds=5)
+REMEMBERED = timedelta(days=30)
+"""How long floods are remembered: longer than any look-back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +40,30 @@ class Plan:
     """What one turn of a rule runs: the live window, then what waits, oldest first.
 
     `opened` is what lies between what is covered and the live window; it waits from the moment the
-    live window is recorded. `gap` is too old to be caught up with.
+    live window is recorded. `too_old` is not caught up with any more.
     """
 
     live: Window
     backlog: tuple[Window, ...] = ()
-    opened: Window | None = None
-    gap: Window | None = None
+    opened: tuple[Window, ...] = ()
+    too_old: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A window that has been run; what of it is `remaining`, what its plan opened.
 
-    `given_up` no longer waits: it is recorded as gaps. Nothing before `floor` is looked back at.
+    `given_up` no longer waits: it is recorded as gaps, and no look-back goes into those of them
+    that were `flooded`.
     """
 
     window: Window
     live: bool
     remaining: Window | None = None
-    opened: Window | None = None
+    opened: tuple[Window, ...] = ()
     given_up: tuple[Window, ...] = ()
-    floor: datetime | None = None
+    flooded: tuple[Window, ...] = ()
+    rule_hash: str = ""
 
 
 def on_grid(time: datetime, interval: timedelta) -> datetime:
@@ -78,62 +83,84 @@ def due(
 
     The next window starts at that end less the look-back overlap (what `from` reaches beyond the
     interval), so that an event which became searchable late is still seen. A delay of less than an
-    interval stretches the live window; a longer one waits until the live window has run. So does a
-    look-back into what is waiting already: it is read there, once.
+    interval stretches the live window; a longer one waits until the live window has run. A
+    look-back leaves out what waits already: it is read there, once.
     """
     catch_up = catch_up or CatchUp()
-    live = live_window(rule, now)
+    whole = live_window(rule, now)
     if checkpoint is None:
-        return Plan(live)
+        return Plan(whole)
     resume = checkpoint.end - overlap(rule)
-    late = resume < live.start - rule.interval
-    oldest = min(resume, live.start)
-    if checkpoint.floor is not None:
-        oldest = min(max(oldest, checkpoint.floor), live.end)
-    busy = [window.end for window in checkpoint.waiting if oldest < window.end <= live.end]
-    start = max([live.start if late else oldest, oldest, *busy])
-    opened = Window(oldest, start) if oldest < start else None
-    live = Window(start, live.end)
-    horizon = _whole_ms(now - catch_up.limit)
-    waiting = merged((*checkpoint.waiting, *([opened] if opened else [])))
+    late = resume < whole.start - rule.interval
+    span = Window(min(resume, whole.start), whole.end)
+    live, opened = _latest(without([span], (*checkpoint.waiting, *checkpoint.flooded)), whole, late)
+    horizon = min(_whole_ms(now - catch_up.limit), whole.start - rule.interval)
+    waiting = merged((*checkpoint.waiting, *opened))
     reachable = [Window(max(w.start, horizon), w.end) for w in waiting if w.end > horizon]
     return Plan(
         live=live,
         backlog=tuple(piece for window in reachable for piece in cut(window, catch_up.chunk)),
         opened=opened,
-        gap=_before(horizon, waiting),
+        too_old=tuple(Window(w.start, min(w.end, horizon)) for w in waiting if w.start < horizon),
     )
 
 
+def _latest(
+    pieces: Sequence[Window], whole: Window, late: bool
+) -> tuple[Window, tuple[Window, ...]]:
+    """The live window, which ends where `whole` does, and what else of `pieces` is to be opened.
+
+    When late, the live window is no longer than `whole`; there may be nothing left of it.
+    """
+    live, opened = Window(whole.end, whole.end), list(pieces)
+    if opened and opened[-1].end == whole.end:
+        live = opened.pop()
+    if late and live.start < whole.start:
+        opened.append(Window(live.start, whole.start))
+        live = Window(whole.start, whole.end)
+    return live, tuple(opened)
+
+
 def swept(
-    checkpoint: Checkpoint | None, plan: Plan, now: datetime, sweep: Sweep | None
+    checkpoint: Checkpoint | None,
+    plan: Plan,
+    now: datetime,
+    sweep: Sweep | None,
+    delay: timedelta = timedelta(0),
 ) -> tuple[Window, ...]:
     """What to ask again for events that became searchable after every look-back had passed them.
 
-    Nothing but on the first run of each `every`. It lies before the live window and leaves out what
-    waits, what is a gap, and the time before the rule's first run.
+    Nothing but on the first run of each `every`; windows end `delay` before they run. It lies
+    before the live window and leaves out what waits, what is a gap, and the time before the rule's
+    first run.
     """
     if sweep is None or checkpoint is None:
         return ()
-    if on_grid(checkpoint.end, sweep.every) == on_grid(now, sweep.every):
+    covered = checkpoint.end + delay
+    if on_grid(covered, sweep.every) == on_grid(now, sweep.every):
         return ()
-    bounds = [bound for bound in (checkpoint.since, checkpoint.floor) if bound is not None]
-    start = max([_whole_ms(now - sweep.reach), *bounds])
-    if start >= plan.live.start:
-        return ()
-    holes = (*checkpoint.waiting, *(window for window in (plan.opened, plan.gap) if window))
-    return tuple(without([Window(start, plan.live.start)], holes))
+    start = _whole_ms(now - sweep.reach)
+    start = start if checkpoint.since is None else max(start, checkpoint.since)
+    holes = (*checkpoint.waiting, *checkpoint.flooded, *plan.opened, *plan.too_old)
+    return without([Window(start, plan.live.start)], holes)
 
 
 def first(rule: Rule, now: datetime) -> Checkpoint:
     """Where a rule that never ran begins: should its first run fail, the next one starts there."""
     start = live_window(rule, now).start
-    return Checkpoint(rule.rule_id, start + overlap(rule), since=start)
+    return Checkpoint(rule.rule_id, start + overlap(rule), since=start, rule_hash=rule.hash)
 
 
-def believed(checkpoint: Checkpoint, now: datetime) -> Checkpoint:
-    """An end that lies ahead of the cluster's `now` was recorded by a fast clock: pulled back."""
-    return checkpoint if checkpoint.end <= now else replace(checkpoint, end=now)
+def believed(checkpoint: Checkpoint, now: datetime, limit: timedelta) -> Checkpoint:
+    """An end that lies ahead of the cluster's `now` was recorded by a fast clock: pulled back.
+
+    How much of what it says is true cannot be known, so everything up to `limit` ago is asked
+    again; but clocks that are read over a network differ by a little.
+    """
+    if checkpoint.end <= now:
+        return checkpoint
+    end = now - JITTER if checkpoint.end - now <= JITTER else now - limit
+    return replace(checkpoint, end=end if checkpoint.since is None else max(end, checkpoint.since))
 
 
 def cut(window: Window, interval: timedelta) -> Iterator[Window]:
@@ -145,22 +172,37 @@ def cut(window: Window, interval: timedelta) -> Iterator[Window]:
         start = end
 
 
-def advance(checkpoint: Checkpoint | None, rule_id: str, outcome: Outcome) -> Checkpoint:
-    """The checkpoint after `outcome`, whatever another daemon has saved in the meantime."""
+def advance(
+    checkpoint: Checkpoint | None, rule_id: str, outcome: Outcome, *, contested: bool = False
+) -> Checkpoint:
+    """The checkpoint after `outcome`.
+
+    When `contested`, another daemon has saved one since this window was read. What waits there may
+    have been found waiting later than this window was asked, so nothing of it counts as done.
+    """
     old = checkpoint or Checkpoint(rule_id, outcome.window.start)
-    waiting = list(old.waiting)
-    if outcome.live and outcome.opened:
-        waiting.append(outcome.opened)
     done_end = outcome.remaining.start if outcome.remaining else outcome.window.end
-    waiting = list(without(waiting, [Window(outcome.window.start, done_end)]))
+    done = [] if contested else [Window(outcome.window.start, done_end)]
+    waiting = without((*old.waiting, *outcome.opened), done)
     if outcome.remaining:
-        waiting.append(outcome.remaining)
+        waiting = (*waiting, outcome.remaining)
     return replace(
         old,
         end=max(old.end, outcome.window.end) if outcome.live else old.end,
         waiting=merged(without(waiting, outcome.given_up)),
-        floor=max((at for at in (old.floor, outcome.floor) if at), default=None),
+        flooded=_remembered((*old.flooded, *outcome.flooded), outcome.window.end),
+        rule_hash=outcome.rule_hash or old.rule_hash,
     )
+
+
+def _remembered(flooded: Iterable[Window], now: datetime) -> tuple[Window, ...]:
+    """What some look-back or sweep may still reach."""
+    return tuple(window for window in merged(flooded) if window.end > now - REMEMBERED)
+
+
+def lateness(rule: Rule) -> timedelta:
+    """How long after its time an event may become searchable and still be found by a live run."""
+    return overlap(rule) + rule.delay
 
 
 def overlap(rule: Rule) -> timedelta:
@@ -171,10 +213,3 @@ def overlap(rule: Rule) -> timedelta:
 def _whole_ms(time: datetime) -> datetime:
     """Elasticsearch's `date` holds milliseconds: bounds between them would be cut there, unseen."""
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
-
-
-def _before(horizon: datetime, waiting: Iterable[Window]) -> Window | None:
-    old = [window for window in waiting if window.start < horizon]
-    if not old:
-        return None
-    return Window(old[0].start, min(max(window.end for window in old), horizon))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from detector.model import Survey
-from detector.store.msearch import Asked
+from detector.store.msearch import Asked, lack
 
 MOST = 5
 
@@ -30,6 +30,6 @@ def read(asked: Iterable[Asked], responses: Sequence[Mapping[str, Any]]) -> Surv
                 top.setdefault(name, Counter())[value] += bucket["doc_count"]
     return Survey(
         count=sum(response["hits"]["total"]["value"] for response in responses),
-        exact=all(item.residual is None for item in asked),
+        exact=all(item.residual is None for item in asked) and not any(map(lack, responses)),
         top={name: tuple(counts.most_common(MOST)) for name, counts in sorted(top.items())},
     )

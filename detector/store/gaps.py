@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from detector.model import Gap, Window
@@ -58,7 +58,7 @@ def _page(store: ElasticStore, index: str, conditions: Json, after: list[Any] | 
             {"uuid": {"order": "asc", "unmapped_type": "keyword"}},
         ],
         search_after=after,
-        source_includes=["rule_id", "started", "window", "gap"],
+        source_includes=["rule_id", "started", "window", "gap", "lateness_ms"],
         expand_wildcards=HIDDEN,
     )
 
@@ -67,7 +67,7 @@ def _left(run: Json, fills: Sequence[Json]) -> list[Gap]:
     """A record written by an earlier version holds one gap, not a list of them."""
     recorded = run["gap"] if isinstance(run["gap"], list) else [run["gap"]]
     since = [
-        _window(fill["window"])
+        _closed(fill)
         for fill in fills
         if fill["rule_id"] == run["rule_id"] and fill["started"] >= run["started"]
     ]
@@ -76,6 +76,12 @@ def _left(run: Json, fills: Sequence[Json]) -> list[Gap]:
         for gap in recorded
         for window in without([_window(gap)], since)
     ]
+
+
+def _closed(fill: Json) -> Window:
+    """What a fill has covered for good: later than that, events may still become searchable."""
+    window, late = _window(fill["window"]), timedelta(milliseconds=fill.get("lateness_ms", 0))
+    return Window(window.start, min(window.end, datetime.fromisoformat(fill["started"]) - late))
 
 
 def _window(source: Json) -> Window:

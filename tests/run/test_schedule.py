@@ -59,13 +59,13 @@ def test_due_continues_where_the_last_run_ended(
     plan = schedule.due(make_rule(), checkpoint, NOON)
     assert plan.live == window(*live)
     assert list(plan.backlog) == [window(*piece) for piece in backlog]
-    assert plan.gap is None
+    assert plan.too_old == ()
 
 
 def test_due_gives_up_what_is_older_than_the_catch_up_limit_and_says_so() -> None:
     checkpoint = Checkpoint("r", NOON - minutes(300))
     plan = schedule.due(make_rule(), checkpoint, NOON, CatchUp(limit=minutes(120)))
-    assert plan.gap == window(-301, -120)
+    assert plan.too_old == (window(-301, -120),)
     assert plan.backlog[0].start == NOON - minutes(120)
     assert plan.backlog[-1].end == NOON - minutes(6)
 
@@ -113,9 +113,7 @@ def test_every_moment_since_the_first_run_is_covered_or_waiting(
         if fails:
             continue
         covered.append(plan.live)
-        outcome = Outcome(
-            plan.live, live=True, opened=plan.opened, given_up=(plan.gap,) if plan.gap else ()
-        )
+        outcome = Outcome(plan.live, live=True, opened=plan.opened, given_up=plan.too_old)
         checkpoint = schedule.advance(checkpoint, "r", outcome)
         if plan.backlog:
             covered.append(plan.backlog[0])

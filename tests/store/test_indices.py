@@ -41,7 +41,7 @@ LETTER = Letter(
     "saved",
     [
         Checkpoint("rule-1", NOW),
-        Checkpoint("rule-1", NOW + timedelta(microseconds=1), (WINDOW, WINDOW), NOW, NOW),
+        Checkpoint("rule-1", NOW + timedelta(microseconds=1), (WINDOW, WINDOW), (WINDOW,), NOW, "1a"),
     ],
 )
 def test_a_checkpoint_comes_back_as_it_was(saved: Checkpoint) -> None:
