@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from detector import rulefile
 from detector.model import Problem, Rule
 from detector.rulefile import Loaded
+from detector.rulefile.revision import Revisions
 
 LOOK, SETTLE = 5.0, 1.0
 """Seconds between two looks at the files, and for which a change must have come to rest."""
 NAMED = 10
 
-Mark: TypeAlias = dict[Path, tuple[int, ...]]
-"""What tells a changed file: its times, size and number, by path."""
+Mark: TypeAlias = dict[Path, tuple[int | str, ...]]
+"""What tells a changed file: its times, size and number, and the git commit, by path."""
 
 
 class Log(Protocol):
@@ -96,10 +97,11 @@ class RuleFiles:
     def _tell(self, old: Sequence[Rule]) -> None:
         before = {rule.rule_id: rule for rule in old}
         after = {rule.rule_id: rule for rule in self._rules}
+        both = before.keys() & after.keys()
         changes = {
-            "added": [rule for id_, rule in after.items() if id_ not in before],
-            "changed": [r for id_, r in after.items() if id_ in before and r is not before[id_]],
-            "removed": [rule for id_, rule in before.items() if id_ not in after],
+            "added": [rule for id_, rule in after.items() if id_ not in both],
+            "changed": [after[id_] for id_ in after if id_ in both and _differ(id_, before, after)],
+            "removed": [rule for id_, rule in before.items() if id_ not in both],
         }
         parts = [f"{what} {_names(rules)}" for what, rules in changes.items() if rules]
         if parts:
@@ -131,8 +133,13 @@ def said(problem: Problem, *, goes_on: bool) -> str:
 
 
 def _same(old: Rule | None, new: Rule) -> Rule:
-    unchanged = old is not None and (old.hash, old.file) == (new.hash, new.file)
-    return old if old is not None and unchanged else new
+    if old is None or (old.hash, old.file, old.commit) != (new.hash, new.file, new.commit):
+        return new
+    return old
+
+
+def _differ(rule_id: str, before: Mapping[str, Rule], after: Mapping[str, Rule]) -> bool:
+    return before[rule_id].hash != after[rule_id].hash
 
 
 def _broken(problems: Iterable[Problem]) -> set[Path]:
@@ -151,10 +158,13 @@ def _names(rules: Sequence[Rule]) -> str:
 
 def _mark(paths: Sequence[Path]) -> Mark:
     mark: Mark = {}
-    for file in rulefile.files(paths):
+    files, revisions = rulefile.files(paths), Revisions()
+    commits = {folder: revisions.of(folder) for folder in {file.parent for file in files}}
+    for file in files:
         try:
             stat = file.stat()
         except OSError:  # gone since it was listed
             continue
-        mark[file] = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+        times = stat.st_mtime_ns, stat.st_ctime_ns
+        mark[file] = (*times, stat.st_size, stat.st_ino, commits[file.parent])
     return mark

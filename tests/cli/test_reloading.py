@@ -198,6 +198,14 @@ def test_a_file_replaced_with_equal_size_and_time_is_seen(folder: Folder) -> Non
     assert "dash" in str(folder.settled()["a"].query)
 
 
+def test_a_commit_alone_is_taken_up_and_changes_no_rule(folder: Folder) -> None:
+    git = folder.path / ".git"
+    git.mkdir()
+    (git / "HEAD").write_text("a" * 40 + "\n")
+    assert {rule.commit for rule in folder.settled().values()} == {"a" * 40}
+    assert not folder.log.lines
+
+
 def test_a_look_that_is_asked_for_is_taken_at_once(folder: Folder) -> None:
     folder.write("c")
     folder.files.look_now()
