@@ -23,7 +23,15 @@ from detector.model import (
 from detector.store import bulk, indices, writing
 from detector.store.bulk import Item, Operation, refusal
 from detector.store.clock import ClusterClock
-from detector.store.connection import WEAK, Client, Connection, Patience, reason_of, verdict
+from detector.store.connection import (
+    UNREADY,
+    WEAK,
+    Client,
+    Connection,
+    Patience,
+    reason_of,
+    verdict,
+)
 from detector.store.searching import Searcher
 
 LOOKUP_CHUNK = 5_000
@@ -203,9 +211,8 @@ def _is_missing(error: Mapping[str, Any]) -> bool:
 def _unread(error: Mapping[str, Any]) -> StoreError:
     """A state document that exists cannot be read: its shard is away, or it is not ours to read."""
     said = f"the state cannot be read: {reason_of(error)}"
-    if error.get("type") == "security_exception":
-        return verdict(WEAK, error, said)
-    return Unavailable(said)
+    weak = error.get("type") == "security_exception"
+    return verdict(WEAK if weak else UNREADY, error, said)
 
 
 def _save_action(index: str, checkpoint: Checkpoint) -> dict[str, Any]:
