@@ -76,7 +76,7 @@ def judge(rule: Rule, known: Known) -> State:
         view=view,
         silent=silent,
         missing=missing,
-        warnings=tuple(_warnings(rule, view, silent, missing, letters)),
+        warnings=(*_of_run(run), *_warnings(rule, view, silent, missing, letters)),
     )
 
 
@@ -90,6 +90,13 @@ def _health(
     if behind > 2 * rule.interval + rule.delay:
         return "late"
     return "silent" if silent else "fine"
+
+
+def _of_run(run: Mapping[str, Any]) -> list[str]:
+    if not run.get("error"):
+        return []
+    how = "failed" if run.get("status") == "failed" else "did not see its whole window"
+    return [f"the last run {how}: {run['error']}"]
 
 
 def _is_silent(source: Source, known: Known) -> bool:
@@ -125,11 +132,13 @@ def _warnings(
 
 
 def span(length: timedelta) -> str:
-    """A duration in its two largest units, such as `2 h 5 m`."""
+    """A duration in its largest unit and the one below, such as `2 h 5 m`."""
     seconds = round(abs(length).total_seconds())
+    sizes = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+    first = next((n for n, (_, size) in enumerate(sizes) if seconds >= size), len(sizes) - 1)
     parts: list[str] = []
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+    for unit, size in sizes[first : first + 2]:
         count, seconds = divmod(seconds, size)
-        if count or (unit == "s" and not parts):
+        if count or not parts:
             parts.append(f"{count} {unit}")
-    return ("-" if length < timedelta(0) else "") + " ".join(parts[:2])
+    return ("-" if length < timedelta(0) else "") + " ".join(parts)

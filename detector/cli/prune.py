@@ -40,8 +40,8 @@ def prune(
     """
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
-    keep = _age(runs, "--runs") or configured.retention.runs
-    keep_alerts = _age(alerts, "--alerts")
+    keep = configured.retention.runs if runs is None else _age(runs, "--runs")
+    keep_alerts = None if alerts is None else _age(alerts, "--alerts")
     with wiring.store(common, configured) as store:
         now = store.clock.now()
         found = months.older(store, "runs", keep, now)
@@ -57,10 +57,8 @@ def prune(
     show.say(_summary(gone, dry_run=dry_run), "green")
 
 
-def _age(text: str | None, option: str) -> timedelta | None:
+def _age(text: str, option: str) -> timedelta:
     """Raises `SettingsError` naming `option`."""
-    if text is None:
-        return None
     try:
         return durations.parse(text)
     except DetectorError as error:

@@ -16,7 +16,8 @@ from tests.builders import NOW, make_rule
 RULE = make_rule()
 ID = RULE.rule_id
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-FAILED = {"status": "failed"}
+FAILED = {"status": "failed", "error": "it broke"}
+PARTIAL = {"status": "partial failure", "error": "a shard failed"}
 
 
 def at(behind: timedelta, *waiting: Window) -> Checkpoint:
@@ -71,6 +72,8 @@ def test_health_is_the_worst_that_is_known(
         (view(None, None), {}, ["no documents in logs-0, logs-1"]),
         (view(MINUTE, late=MINUTE), {}, []),
         (view(MINUTE, late=2 * MINUTE), {}, ["up to 2 m after their time, the look-back overlap"]),
+        (view(MINUTE), {"runs": {ID: FAILED}}, ["the last run failed: it broke"]),
+        (view(MINUTE), {"runs": {ID: PARTIAL}}, ["not see its whole window: a shard failed"]),
         (view(MINUTE), {"letters": {ID: 2}}, ["2 matches could not become alerts"]),
         (view(MINUTE), {"missing": {ID: ("a.b", "c")}}, ["that no index has: a.b, c"]),
     ],
@@ -95,7 +98,7 @@ def test_what_waits_is_a_span_and_gaps_are_the_rules_own() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (59.6, "1 m"), (61, "1 m 1 s"), (7200, "2 h"), (-5, "-5 s"), (90_061, "1 d 1 h")],
+    [(0, "0 s"), (59.6, "1 m"), (61, "1 m 1 s"), (7203, "2 h"), (-5, "-5 s"), (90_061, "1 d 1 h")],
 )
 def test_a_span_is_said_in_its_two_largest_units(seconds: float, text: str) -> None:
     assert health.span(timedelta(seconds=seconds)) == text

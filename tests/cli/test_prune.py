@@ -12,11 +12,15 @@ from elasticsearch import Elasticsearch
 from typer.testing import CliRunner, Result
 
 from detector import cli
+from detector.model import Gap, RunRecord, Window
 from detector.store import lifecycle
 from detector.store.indices import Names, run
-from tests.store.test_indices import RECORD
+from tests.builders import NOW
 
 NAMES = Names("default")
+WINDOW = Window(NOW - timedelta(minutes=6), NOW)
+GAPS = (Gap("rule-1", WINDOW, "too old"),)
+RECORD = RunRecord("run-1", "rule-1", "A rule", WINDOW, NOW, "succeeded", "live", gaps=GAPS)
 OLD = [
     "detector-runs-default-2020.01",
     "detector-runs-default-2020.12",
