@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from detector.model import Rule
+from detector.model import Rule, Window
 
 LONGEST = 12
 
@@ -30,6 +30,7 @@ class Backoff:
     """What one process remembers of failing rules, from turn to turn."""
 
     longest: int = LONGEST
+    _stuck: set[tuple[Version, Window]] = field(default_factory=set)
     _faults: dict[Version, Fault] = field(default_factory=dict)
 
     def due(self, rules: Iterable[Rule]) -> list[Rule]:
@@ -50,6 +51,14 @@ class Backoff:
     def succeeded(self, rule: Rule) -> None:
         """What was is forgotten."""
         self._faults.pop(_version(rule), None)
+
+    def stuck(self, rule: Rule, window: Window) -> None:
+        """A piece of the past that failed: those behind it come first from now on."""
+        self._stuck.add((_version(rule), window))
+
+    def ordered(self, rule: Rule, windows: Iterable[Window]) -> list[Window]:
+        """Pieces of the past as they are to be asked: in their order, those that failed last."""
+        return sorted(windows, key=lambda window: (_version(rule), window) in self._stuck)
 
     def _rests(self, rule: Rule) -> bool:
         fault = self._faults.get(_version(rule))

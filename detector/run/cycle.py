@@ -187,7 +187,10 @@ class _Cycle:
                 self._settle(group, plans, held, latest)
             if self.stopping():
                 return
-            failures.update(run.rule for run in runs if not run.covered)
+            for run in runs:
+                if not run.covered:
+                    failures[run.rule] += 1
+                    self.backoff.stuck(run.rule, run.window)
             runs = list(self._waiting(_going_on(runs, failures), backlog, budgets))
 
     def _groups(self, runs: Sequence[Run]) -> list[list[Run]]:
@@ -211,7 +214,7 @@ class _Cycle:
     def _backlog(
         self, rule: Rule, plan: Plan, checkpoint: Checkpoint
     ) -> Iterator[tuple[Kind, Window]]:
-        for window in plan.backlog:
+        for window in self.backoff.ordered(rule, plan.backlog):
             yield "catch-up", window
         now = plan.live.end + rule.delay
         for window in schedule.swept(checkpoint, plan, now, self.terms.sweep, rule.delay):

@@ -318,7 +318,7 @@ def _write(store: Store, runs: Sequence[Run], *, dry: bool) -> None:
         found = _without_buried(store, found, known)
         fresh = {run: _within_budget(run, built, known) for run, built in found.items()}
         if not dry:
-            _create(store, fresh)
+            _create_all(store, fresh)
     except StoreError as error:
         for run in runs:
             run.fail(error)
@@ -380,6 +380,18 @@ def _within_budget(run: Run, built: dict[str, Alert], known: frozenset[str]) -> 
     if allowed < len(fresh):
         run.hold(fresh[allowed:])
     return fresh[:allowed]
+
+
+def _create_all(store: Store, fresh: dict[Run, list[Alert]]) -> None:
+    """All together; where the store will not take them so, one rule's must not keep back others."""
+    try:
+        _create(store, fresh)
+    except Rejected:
+        for run, built in fresh.items():
+            try:
+                _create(store, {run: built})
+            except StoreError as error:
+                run.fail(error)
 
 
 def _create(store: Store, fresh: dict[Run, list[Alert]]) -> None:
