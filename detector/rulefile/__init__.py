@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -84,13 +85,31 @@ class _Reader:
         return fresh
 
     def listed(self, path: Path) -> list[Path]:
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if _is_rule_file(file, path))
-            if not found:
-                self.report.add(
-                    f"no rule files in {path}", Place(1, 1, file=str(path)), level="warning"
-                )
-            return found
+        try:
+            return self.folder(path) if path.is_dir() else self.named(path)
+        except OSError as error:
+            self.unreadable(error, path)
+            return []
+
+    def unreadable(self, error: OSError, path: Path) -> None:
+        reason = (error.strerror or str(error)).lower()
+        self.report.add(f"cannot be read: {reason}", Place(1, 1, file=str(path)))
+
+    def folder(self, path: Path) -> list[Path]:
+        """The rule files in a folder and below; a folder that may not be read is a problem."""
+        found: list[Path] = []
+        for above, below, names in os.walk(
+            path, onerror=lambda error: self.unreadable(error, Path(error.filename))
+        ):
+            below[:] = [name for name in below if not name.startswith(".")]
+            found += [file for name in names if _is_rule_file(file := Path(above, name))]
+        if not found:
+            self.report.add(
+                f"no rule files in {path}", Place(1, 1, file=str(path)), level="warning"
+            )
+        return sorted(found)
+
+    def named(self, path: Path) -> list[Path]:
         if not path.exists():
             self.report.add("no such file or folder", Place(1, 1, file=str(path)))
             return []
@@ -189,10 +208,14 @@ class _Reader:
             return None
 
 
-def _is_rule_file(file: Path, root: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+def _is_rule_file(file: Path) -> bool:
     named = file.suffix in textfile.FORMS and not file.stem.endswith(examples.SUFFIX)
-    return named and not hidden and file.is_file()
+    if not named or file.name.startswith("."):
+        return False
+    try:
+        return file.is_file()
+    except OSError:
+        return True  # who reads it says why that cannot be done
 
 
 def _rule(keys: Keys, parameters: Mapping[str, Any]) -> Rule:

@@ -27,6 +27,7 @@ from detector.errors import DetectorError, Place, SettingsError
 from detector.model import Problem
 from detector.settings.source import Source
 from detector.text import durations
+from detector.text import file as textfile
 from detector.text.faults import Fault, KeyPath, checked, faults
 
 SECRETS = (
@@ -327,7 +328,7 @@ def _pairs(given: Any) -> Iterator[Fault]:
         yield Fault(("elasticsearch", "password"), "a password needs `elasticsearch.username`")
     for key_of_file in ("ca_certs", "client_cert", "client_key"):
         file = given.get(key_of_file)
-        if isinstance(file, str) and not Path(file).is_file():
+        if isinstance(file, str) and not textfile.is_file(Path(file)):
             message = f"`elasticsearch.{key_of_file}`: there is no file {file}"
             yield Fault(("elasticsearch", key_of_file), message)
     if given.get("client_key") and not given.get("client_cert"):

@@ -10,10 +10,11 @@ from typing import Any
 from detector.errors import DetectorError, Place
 from detector.model import Problem
 from detector.text import file as textfile
-from detector.text.document import Text
+from detector.text.document import Text, cut
 from detector.text.faults import Fault, KeyPath, dotted, nearest
 
 PREFIX = "DETECTOR_"
+MAX_SECRET = 64_000
 NOT_SETTINGS = frozenset({"DETECTOR_CONFIG", "DETECTOR_MAVEN_URL"})
 """Variables with our prefix that other parts read: the file's path, the package mirror."""
 
@@ -95,10 +96,10 @@ class Source:
 
     def content(self, key: KeyPath, path: Path) -> str | None:
         try:
-            secret = path.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "not text"
-            self.fault(Fault(key, f"`{dotted(key)}`: {path} cannot be read: {reason.lower()}"))
+            secret = textfile.decoded(path, MAX_SECRET).strip()
+        except DetectorError as error:
+            reason = error.message.removeprefix("cannot be read: ")
+            self.fault(Fault(key, f"`{dotted(key)}`: {path} cannot be read: {reason}"))
             return None
         if not secret:
             self.fault(Fault(key, f"`{dotted(key)}`: {path} is empty"))
@@ -122,7 +123,7 @@ class Source:
         at = place or Place(1, 1)
         text = None if _may_hold_secret(at.text) else at.text or None
         self.problems.append(
-            Problem(message, "error", hint, at.file, at.line, at.column, None, text, at.width)
+            Problem(cut(message), "error", hint, at.file, at.line, at.column, None, text, at.width)
         )
 
 

@@ -87,8 +87,13 @@ def checked(parse: Callable[[Any], T], value: Any) -> T:
     try:
         return parse(value)
     except DetectorError as error:
-        told = {"message": error.message, "hint": error.hint}
+        told = {"message": _encodable(error.message), "hint": _encodable(error.hint)}
         raise PydanticCustomError("detector", "{message}", told) from None
+
+
+def _encodable(text: str | None) -> str | None:
+    """Text without lone surrogates, which pydantic refuses; a variable's odd bytes become some."""
+    return text if text is None else text.encode("utf-8", "replace").decode()
 
 
 def faults(error: ValidationError, model: type[BaseModel], base: KeyPath = ()) -> list[Fault]:

@@ -28,27 +28,40 @@ def read(path: Path) -> list[Text | DetectorError]:
     """
     form = FORMS[path.suffix]
     try:
-        text = _decoded(path, MAX_EXPORT_BYTES if path.suffix == ".ndjson" else MAX_BYTES)
+        text = decoded(path, MAX_EXPORT_BYTES if path.suffix == ".ndjson" else MAX_BYTES)
         return list(form(text, str(path)))
     except DetectorError as error:
         return [error]
 
 
-def _decoded(path: Path, limit: int) -> str:
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def decoded(path: Path, limit: int) -> str:
+    """The text of a file of at most `limit` bytes; raises `DetectorError`."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe or a device may never end
             raise DetectorError("not a regular file", place=_at(path))
         with path.open("rb") as file:
             content = file.read(limit + 1)
         if len(content) > limit:
-            raise DetectorError(f"larger than {limit // 1_000_000} MB", place=_at(path))
+            raise DetectorError(f"larger than {_size(limit)}", place=_at(path))
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise DetectorError("not UTF-8 text", place=Place(line, 1, file=str(path))) from None
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise DetectorError(f"cannot be read: {reason}", place=_at(path)) from None
+
+
+def _size(limit: int) -> str:
+    return f"{limit // 1_000_000} MB" if limit >= 1_000_000 else f"{limit // 1_000} KB"
 
 
 def _at(path: Path) -> Place:

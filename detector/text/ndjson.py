@@ -15,6 +15,9 @@ from detector.text.faults import KeyPath
 
 MAX_LINES = 50_000
 
+_JSON_KEY = re.compile(r'("(?:[^"\\]++|\\.)*+")(?:\s*+(:)\s*+)?')
+"""A text, and whether it is a key."""
+
 
 def read(text: str, file: str) -> Iterator[Text | DetectorError]:
     """One JSON document a line; a line that cannot be read is an error in its stead."""
@@ -42,7 +45,13 @@ def _json_line(number: int, line: str, lines: tuple[str, ...], file: str) -> Tex
 
 def _json_spots(number: int, line: str, data: Any) -> dict[KeyPath, Spot]:
     spots: dict[KeyPath, Spot] = {(): Spot(number, 1, 1, number, 1)}
-    for key in data if isinstance(data, dict) else ():
-        if found := re.search(rf"{re.escape(orjson.dumps(key).decode())}\s*:\s*", line):
-            spots[key,] = Spot(number, found.start() + 1, len(key) + 2, number, found.end() + 1)
+    if not isinstance(data, dict):
+        return spots
+    written: dict[str, re.Match[str]] = {}
+    for found in _JSON_KEY.finditer(line):
+        if found[2]:
+            written.setdefault(found[1], found)
+    for key in data:
+        if at := written.get(orjson.dumps(key).decode()):
+            spots[key,] = Spot(number, at.start() + 1, len(key) + 2, number, at.end() + 1)
     return spots
