@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
+from detector.errors import Forbidden, Rejected
 from detector.model import Rule
 from detector.store.connection import reason_of
 from detector.store.elastic import ElasticStore
@@ -90,7 +91,8 @@ def views(
 def missing_fields(store: ElasticStore, rules: Iterable[Rule]) -> dict[str, tuple[str, ...]]:
     """The `required_fields` of each rule that none of its indices has, by its id.
 
-    A rule that lacks none, or whose patterns match no index, is absent. Raises `StoreError`.
+    A rule that lacks none, or whose patterns match no index or may not be asked, is absent. Raises
+    `StoreError` where the cluster does not answer.
     """
     wanted: dict[tuple[str, ...], list[Rule]] = defaultdict(list)
     for rule in rules:
@@ -99,19 +101,25 @@ def missing_fields(store: ElasticStore, rules: Iterable[Rule]) -> dict[str, tupl
     missing: dict[str, tuple[str, ...]] = {}
     for index, sharing in wanted.items():
         names = sorted({name for rule in sharing for name in _required(rule)})
+        lacking = _lacking(store, index, names)
+        missing |= {
+            rule.rule_id: tuple(name for name in _required(rule) if name in lacking)
+            for rule in sharing
+            if lacking.intersection(_required(rule))
+        }
+    return missing
+
+
+def _lacking(store: ElasticStore, index: Sequence[str], names: Sequence[str]) -> set[str]:
+    try:
         caps = store.call(
-            lambda index=index, names=names: store.client.field_caps(  # type: ignore[misc]
+            lambda: store.client.field_caps(
                 index=list(index), fields=names, ignore_unavailable=True, allow_no_indices=True
             )
         )
-        if caps["indices"]:
-            lacking = {name for name in names if name not in caps["fields"]}
-            missing |= {
-                rule.rule_id: tuple(name for name in _required(rule) if name in lacking)
-                for rule in sharing
-                if lacking.intersection(_required(rule))
-            }
-    return missing
+    except (Forbidden, Rejected):  # `views` says so
+        return set()
+    return {name for name in names if name not in caps["fields"]} if caps["indices"] else set()
 
 
 def _required(rule: Rule) -> list[str]:
@@ -164,6 +172,8 @@ def _source(key: Key, ingested: Json, happened: Json) -> Source:
     for answer in (ingested, happened):
         if "error" in answer:
             return Source(pattern, error=reason_of(answer["error"]))
+        if answer.get("_clusters", {}).get("skipped"):
+            return Source(pattern, error="a remote cluster does not answer")
     sample = tuple(_times(hit) for hit in ingested["hits"]["hits"])
     last = max((times[INGESTED] for times in sample if INGESTED in times), default=None)
     newest = [times[TIME] for hit in happened["hits"]["hits"] if TIME in (times := _times(hit))]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.server
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from detector.run.cycle import Report
 from tests.builders import NOW
 
 SECRET = "/ping/c2VjcmV0?rid=hush"  # noqa: S105 - nobody's
+RULE = packaged.find("rules") / "interactive_shell_in_container.yaml"
 SHELL = "8d3d0794-c776-476b-8674-ee2e685f6470"
 WINDOW = Window(NOW - timedelta(minutes=6), NOW)
 FAILED: dict[str, Any] = {"status": "failed", "error": "the cluster said no"}
@@ -183,7 +186,7 @@ def test_once_calls_for_all_rules_and_now_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    rules = ("--rules", str(packaged.find("rules") / "interactive_shell_in_container.yaml"))
+    rules = ("--rules", str(RULE))
     with serving() as server:
         monkeypatch.setenv("DETECTOR_HEARTBEAT_URL", server.url)
         for command in (("setup",), ("once", *arguments)):
@@ -191,3 +194,29 @@ def test_once_calls_for_all_rules_and_now_only(
             assert result.exit_code == 0, result.output
             assert "c2VjcmV0" not in result.output
         assert server.asked == [SECRET] * calls
+
+
+@pytest.mark.node
+@pytest.mark.usefixtures("es")
+def test_the_daemon_calls_after_its_first_cycle_and_keeps_the_address(
+    node_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(cli.app, ["setup", "--url", node_url]).exit_code == 0
+    with serving(status=500) as server:
+        monkeypatch.setenv("DETECTOR_HEARTBEAT_URL", server.url)
+        command = [sys.executable, "-m", "detector", "run", "--rules", str(RULE)]
+        process = subprocess.Popen(
+            [*command, "--url", node_url], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 30
+        while not server.asked and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.05)
+        process.terminate()
+        try:
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+        assert server.asked == [SECRET]
+    assert "the heartbeat did not arrive: 500 was answered" in err
+    assert "c2VjcmV0" not in out + err

@@ -113,6 +113,8 @@ def test_required_fields_that_no_index_has_are_named(es: Elasticsearch) -> None:
         needing("three", "logs-a", "event.ingested"),
         needing("four", "logs-none", "process.name"),
         make_rule(rule_id="five"),
+        needing("six", "-logs-a", "process.name"),
+        needing("seven", "gone:logs-*", "process.name"),
     ]
     found = sources.missing_fields(ElasticStore(es, "default"), rules)
     assert found == {"one": ("process.name", "event.action")}
