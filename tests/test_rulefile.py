@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from detector import packaged, rulefile
+from detector.language import evaluate, tree
 from detector.model import Problem, Rule
 from detector.rulefile import Loaded
 
@@ -284,6 +285,9 @@ def test_place_in_toml_is_found_by_table_and_key(tmp_path: Path) -> None:
 
 def test_toml_forms_become_kibanas(tmp_path: Path) -> None:
     text = TOML[: TOML.index("[[rule.threat]]")].replace('"eql"', '"new_terms"')
+    text = text.replace("process where event.type ==", "event.type:").replace(
+        "user.name ==", "user.name:"
+    )
     text += (
         'note = "see $investigate_0"\n'
         "[rule.new_terms]\n"
@@ -305,8 +309,8 @@ def test_toml_forms_become_kibanas(tmp_path: Path) -> None:
 
 
 UNSUPPORTED = [
-    (RULE.replace("type: eql", "type: query"), "type `query` cannot be run yet"),
-    (RULE + "filters: [{query: {match_all: {}}}]\n", "`filters` cannot be run yet"),
+    (RULE.replace("type: eql", "type: esql"), "type `esql` cannot be run yet"),
+    (RULE.replace("type: eql", "type: saved_query") + "saved_id: x\n", "a saved query lives in"),
     (RULE.replace("index: [logs-*]", "data_view_id: x"), "data views live in Kibana"),
 ]
 
@@ -521,7 +525,6 @@ def test_corpus_loads_without_an_error_and_names_what_cannot_run() -> None:
     assert len(loaded.rules) == 1043
     types = Counter(found.type for found in loaded.rules if found.unsupported)
     assert types - Counter({"eql": types["eql"]}) == {
-        "query": 219,
         "new_terms": 125,
         "esql": 113,
         "machine_learning": 55,
@@ -531,3 +534,49 @@ def test_corpus_loads_without_an_error_and_names_what_cannot_run() -> None:
     assert all((found.where is None) == bool(found.unsupported) for found in loaded.rules)
     named = {problem.rule_id for problem in loaded.problems}
     assert {found.rule_id for found in loaded.rules if found.unsupported} <= named
+
+
+QUERY = """\
+rule_id: one
+name: One
+description: A rule.
+type: query
+index: [logs-*]
+severity: high
+risk_score: 73
+"""
+READ = [
+    ("query: process.name:bash and not user.name:root\n", {"process": {"name": "bash"}}, True),
+    ("query: process.name:bash\n", {"process": {"name": "zsh"}}, False),
+    ("language: lucene\nquery: process.name:b?sh\n", {"process": {"name": "bash"}}, True),
+    ("filters: [{query: {term: {process.name: bash}}}]\n", {"process": {"name": "bash"}}, True),
+    (
+        "query: a:*\nfilters: [{meta: {negate: true}, query: {exists: {field: user.name}}}]\n",
+        {"a": "bash", "user": {"name": "a"}},
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "event", "held"), READ)
+def test_query_rule_is_read_in_its_language_with_its_filters(
+    tmp_path: Path, text: str, event: dict[str, Any], held: bool
+) -> None:
+    loaded = load(tmp_path, one_yaml=QUERY + text)
+    assert loaded.problems == ()
+    where = loaded.rules[0].where
+    assert where is not None
+    assert not isinstance(where, tree.Sequence | tree.Sample | tree.Piped)
+    assert evaluate.matches(where, event) is held
+
+
+def test_kql_that_cannot_be_read_has_its_place(tmp_path: Path) -> None:
+    problem = only(load(tmp_path, one_yaml=QUERY + "query: a:b and (c:d\n").problems)
+    assert (problem.message, problem.line, problem.column) == ("the query ends too early", 8, 19)
+
+
+def test_filter_that_only_elasticsearch_can_answer_is_named(tmp_path: Path) -> None:
+    text = QUERY + "query: a:b\nfilters: [{query: {script: {script: 'true'}}}]\n"
+    loaded = load(tmp_path, one_yaml=text)
+    assert only(loaded.problems).message.startswith("only Elasticsearch can answer this filter")
+    assert loaded.rules[0].unsupported is None

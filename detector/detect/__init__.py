@@ -15,7 +15,7 @@ from detector.model import Detection, Rule, Search, Window
 
 Detector: TypeAlias = Callable[[Rule, Window, tuple[str, ...]], Detection]
 
-DETECTORS: dict[str, Detector] = {"eql": query.detect}
+DETECTORS: dict[str, Detector] = {"eql": query.detect, "query": query.detect}
 
 
 def searches(rule: Rule, window: Window) -> tuple[Search, ...]:

@@ -351,6 +351,19 @@ def keys_of(query: Sequence | Sample, step: Step) -> tuple[Field, ...]:
     return query.by + step.by
 
 
+def sent(query: Query) -> Iterator[Sent]:
+    """Every part that goes to Elasticsearch as it was written."""
+    rest = list(conditions(query))[::-1]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, And | Or):
+            rest += node.items[::-1]
+        elif isinstance(node, Not | Nested):
+            rest.append(node.item)
+        elif isinstance(node, Sent):
+            yield node
+
+
 def leaves(query: Query) -> Iterator[Leaf]:
     """Every leaf, in the order it is written."""
     rest = list(conditions(query))[::-1]

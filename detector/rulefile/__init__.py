@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from detector import packaged
-from detector.errors import LanguageError, Place
-from detector.language import doubts, eql, tree
+from detector.errors import Place
+from detector.language import tree
 from detector.model import Example, Problem, Rule
-from detector.rulefile import check, examples, forms
+from detector.rulefile import check, examples, forms, queries
 from detector.rulefile.examples import Beside
 from detector.rulefile.keys import Keys
 from detector.rulefile.report import Report
@@ -31,6 +31,14 @@ _NOT_APPLIED = {
     "response_actions": "response actions are not run",
 }
 """What a rule may ask for and this engine does not do."""
+
+
+RUN = frozenset({"eql", "query"})
+NOT_RUN: Mapping[type[tree.Query], str] = {
+    tree.Sequence: "sequences",
+    tree.Sample: "samples",
+    tree.Piped: "pipes",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +143,12 @@ class _Reader:
         rule_id = _text_or_none(text.data.get("rule_id"))
         checked = check.check(text.data)
         self.report.faults(checked.faults, text, rule_id)
-        where = self.parsed(text, rule_id)
+        where = queries.read(text, rule_id, self.report)
         examples = [*self.examples(text, rule_id), *beside.of(rule_id)]
         if checked.keys is None or not self.first_of_its_id(checked.keys, text):
             return
         rule = _rule(checked.keys, checked.parameters)
-        if self.window_holds(rule, text) and (where or checked.keys.type != "eql"):
+        if self.window_holds(rule, text) and (where or checked.keys.type not in queries.READ):
             commit = self.revisions.of(path.parent)
             rule = replace(rule, file=path, commit=commit, examples=tuple(examples))
             self.rules.append(self.judged(rule, checked.keys, where, text))
@@ -189,24 +197,6 @@ class _Reader:
             self.report.add(message, place, hint, level="warning", rule_id=rule.rule_id)
         return span > timedelta(0) and rule.interval > timedelta(0)
 
-    def parsed(self, text: Text, rule_id: str | None) -> tree.Query | None:
-        """The query of an EQL rule, whatever is wrong with the rule's other keys."""
-        query, category = text.data.get("query"), text.data.get("event_category_override")
-        if text.data.get("type") != "eql" or not isinstance(query, str):
-            return None
-        field = category if category and isinstance(category, str) else "event.category"
-        try:
-            where = eql.parse(query, category_field=field)
-            for doubt in doubts.doubts(where):
-                place = text.value(("query",))
-                self.report.add(doubt, place, level="warning", rule_id=rule_id)
-            return where
-        except LanguageError as error:
-            at = ("query",)
-            place = text.within(at, error.place) if error.place else text.value(at)
-            self.report.add(error.message, place, error.hint, rule_id=rule_id)
-            return None
-
 
 def _is_rule_file(file: Path) -> bool:
     named = file.suffix in textfile.FORMS and not file.stem.endswith(examples.SUFFIX)
@@ -250,22 +240,13 @@ def _hash(parameters: Mapping[str, Any], identity: list[str] | None) -> str:
 
 
 def _unsupported(keys: Keys, where: tree.Query | None) -> str | None:
-    if keys.type != "eql":
+    if keys.type == "saved_query":
+        return "a saved query lives in Kibana and cannot be read: write its query into the rule"
+    if keys.type not in RUN:
         return f"type `{keys.type}` cannot be run yet"
-    match where:
-        case tree.Sequence():
-            return "EQL sequences cannot be run yet"
-        case tree.Sample():
-            return "EQL samples cannot be run yet"
-        case tree.Piped():
-            return "EQL pipes cannot be run yet"
-        case _:
-            return _unsupported_keys(keys)
-
-
-def _unsupported_keys(keys: Keys) -> str | None:
-    if keys.filters:
-        return "`filters` cannot be run yet"
+    for kind, name in NOT_RUN.items():
+        if isinstance(where, kind):
+            return f"EQL {name} cannot be run yet"
     if not keys.index:
         return "data views live in Kibana and cannot be read: name the indices in `index`"
     return None

@@ -1,0 +1,117 @@
+"""A rule's query and filters, as they were written -> the tree that says what it looks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from detector.errors import LanguageError
+from detector.language import doubts, eql, kuery, querydsl, tree
+from detector.language.tree import Node, Query
+from detector.rulefile.check import LANGUAGES
+from detector.rulefile.report import Report
+from detector.text.document import Text
+from detector.text.faults import KeyPath
+
+READ = frozenset({"eql", "query", "threshold", "new_terms", "threat_match"})
+"""The types whose query is read here."""
+
+
+def read(text: Text, rule_id: str | None, report: Report) -> Query | None:
+    """The query narrowed down by the filters; None where it cannot be read, or is of no such type.
+
+    Everything wrong is reported, whatever is wrong with the rule's other keys.
+    """
+    type_ = text.data.get("type")
+    if not isinstance(type_, str) or type_ not in READ:
+        return None
+    where = _query(text, type_, rule_id, report)
+    filters = _filters(text, rule_id, report)
+    if where is None or filters is None:
+        return None
+    narrowed = _narrowed(where, filters)
+    for doubt in doubts.doubts(narrowed):
+        report.add(doubt, text.value(("query",)), level="warning", rule_id=rule_id)
+    return narrowed
+
+
+def _query(text: Text, type_: str, rule_id: str | None, report: Report) -> Query | None:
+    query = text.data.get("query")
+    if query is None and type_ == "query":
+        return tree.Everything()  # its filters say what it looks for
+    language = text.data.get("language") or LANGUAGES[type_][0]
+    if not isinstance(query, str) or language not in LANGUAGES[type_]:
+        return None
+    try:
+        return _PARSERS[language](query, text.data)
+    except LanguageError as error:
+        _report(error, text, ("query",), rule_id, report)
+        return None
+
+
+def _filters(text: Text, rule_id: str | None, report: Report) -> Node | None:
+    given = text.data.get("filters") or []
+    if not isinstance(given, list):
+        return None
+    nodes: list[Node] = []
+    for number, item in enumerate(given):
+        path: KeyPath = ("filters", number)
+        try:
+            node = querydsl.filters([item])
+        except LanguageError as error:
+            _report(error, text, path, rule_id, report)
+            return None
+        if any(one.meaning is None for one in tree.sent(node)):
+            message = "only Elasticsearch can answer this filter: `test` cannot tell"
+            report.add(message, text.value(path), level="warning", rule_id=rule_id)
+        nodes.append(node)
+    return tree.all_of(nodes)
+
+
+def _narrowed(query: Query, filters: Node) -> Query:
+    """A filter holds for every event of a sequence or sample."""
+
+    def both(where: Node) -> Node:
+        if isinstance(filters, tree.Everything):
+            return where
+        return filters if isinstance(where, tree.Everything) else tree.all_of((where, filters))
+
+    match query:
+        case tree.Sequence(steps=steps, until=until):
+            narrow = tuple(replace(step, where=both(step.where)) for step in steps)
+            ending = replace(until, where=both(until.where)) if until else None
+            return replace(query, steps=narrow, until=ending)
+        case tree.Sample(steps=steps):
+            return replace(
+                query, steps=tuple(replace(step, where=both(step.where)) for step in steps)
+            )
+        case tree.Piped(where=where):
+            return replace(query, where=both(where))
+        case _:
+            return both(query)
+
+
+def _report(
+    error: LanguageError, text: Text, path: KeyPath, rule_id: str | None, report: Report
+) -> None:
+    inside = error.place is not None and path == ("query",)
+    place = text.within(path, error.place) if inside and error.place else text.value(path)
+    report.add(error.message, place, error.hint, rule_id=rule_id)
+
+
+def _eql(query: str, data: Mapping[str, Any]) -> Query:
+    category = data.get("event_category_override")
+    named = category if category and isinstance(category, str) else "event.category"
+    return eql.parse(query, category_field=named)
+
+
+def _lucene(query: str, _: Mapping[str, Any]) -> Query:
+    return querydsl.sent({"query_string": {"query": query, "analyze_wildcard": True}})
+
+
+_PARSERS: Mapping[str, Callable[[str, Mapping[str, Any]], Query]] = {
+    "eql": _eql,
+    "kuery": lambda query, _: kuery.parse(query),
+    "lucene": _lucene,
+}
