@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from detector.model import Backfilled, Rule, Window
+from detector.run import schedule
 from detector.run.lockstep import Run
 from detector.store.base import Store
 from detector.windows import merged, without
@@ -47,7 +48,7 @@ class Memory:
         for run in runs:
             if run.covered and run.hole is None:
                 kept = self._kept[run.rule]
-                windows = merged((*kept.windows, run.window))
+                windows = merged((*kept.windows, _closed(run)))
                 self._kept[run.rule] = replace(kept, windows=windows)
         self._store.save_backfilled([self._kept[rule] for rule in {run.rule for run in runs}])
 
@@ -57,3 +58,9 @@ class Memory:
             apart = [one for one in kept.windows if without([one], [self._window]) == (one,)]
             self._kept[rule] = replace(kept, windows=tuple(apart))
         self._store.save_backfilled(self._kept.values())
+
+
+def _closed(run: Run) -> Window:
+    """What a run has covered for good: later than that, events may still become searchable."""
+    searchable = run.execution.time - schedule.lateness(run.rule)
+    return Window(run.window.start, min(run.window.end, searchable))

@@ -11,7 +11,7 @@ import pytest
 
 from detector.errors import StoreError, Unavailable
 from detector.model import Answer, Backfilled, Failure, Gap, Rule, Search, Window
-from detector.run import backfill
+from detector.run import backfill, schedule
 from detector.run.backfill import Manner, Report
 from detector.run.progress import Silent
 from detector.store.memory import MemoryStore, Stored
@@ -20,6 +20,7 @@ from tests.builders import NOW, TERMS, make_rule, shell_event, stored
 EVENTS = 60
 RANGE = Window(NOW - timedelta(hours=1), NOW)
 RULE = make_rule(hash="a")
+LATER = NOW + timedelta(hours=1)
 
 
 class Told(Silent):
@@ -75,7 +76,7 @@ def run(
     store: MemoryStore, *rules: Rule, window: Window = RANGE, again: bool = False, **manner: object
 ) -> Report:
     made = Manner(**manner)  # type: ignore[arg-type]
-    clock = lambda: NOW  # noqa: E731
+    clock = lambda: LATER  # noqa: E731
     return backfill.run(
         store, rules or (RULE,), window, TERMS, clock=clock, manner=made, again=again
     )
@@ -138,7 +139,7 @@ def test_one_that_was_stopped_goes_on_where_it_was(store: Watched, stop: int) ->
     assert store.backfilled([RULE.rule_id]) == {}
     pieces = (gap.window.start - RANGE.start) // timedelta(minutes=5)
     assert second.resumed == pieces
-    said = [f"resuming: {pieces} of 12 pieces were done, since 2026-03-01 12:00 UTC; --again asks"]
+    said = [f"resuming: {pieces} of 12 pieces were done, since 2026-03-01 13:00 UTC; --again asks"]
     assert [line.startswith(said[0]) for line in told.said] == [True] * bool(pieces)
     assert told.shares == sorted(told.shares)
     assert told.shares[-1] == 1.0
@@ -189,6 +190,19 @@ def test_another_range_is_neither_taken_for_done_nor_forgotten(store: Watched) -
     run(store, window=Window(ago(hours=3), ago(hours=2)))
     (kept,) = store.backfilled([RULE.rule_id]).values()
     assert kept.windows == (Window(RANGE.start, gap.window.start),)
+
+
+def test_the_newest_moments_are_asked_again_since_late_events_may_have_come(
+    store: Watched,
+) -> None:
+    window = Window(LATER - timedelta(hours=1), LATER)
+    first = Window(window.start, window.start + timedelta(minutes=5))
+    store.refuses = lambda search: search.window == first
+    run(store, window=window)
+    store.refuses = lambda _: False
+    store.asked.clear()
+    run(store, window=window)
+    assert set(store.asked) == {first, Window(LATER - schedule.lateness(RULE), LATER)}
 
 
 def test_a_dry_one_neither_resumes_nor_records(store: Watched) -> None:
