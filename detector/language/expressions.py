@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
-from detector.language import functions, values
+from detector.language import dates, functions, values
 from detector.language.fields import FieldTypes, Kind, kind_of
 from detector.language.functions import Value, string
 from detector.language.tree import Call, Expression, Field, Literal
@@ -29,9 +29,19 @@ def compiled(expression: Expression) -> Compute:
         case Call("==", (Field(left, True), Field(right, True))):
             return lambda row: _equal_or_absent(row[left], row[right])
         case Call(name, args, any_case):
-            run = functions.BY_NAME[name].run
-            parts = [compiled(arg) for arg in args]
-            return lambda row: run([part(row) for part in parts], any_case)
+            return _called(name, [compiled(arg) for arg in args], any_case)
+
+
+def _called(name: str, parts: Sequence[Compute], any_case: bool) -> Compute:
+    run = functions.BY_NAME[name].run
+
+    def compute(row: Row) -> Value:
+        try:
+            return run([part(row) for part in parts], any_case)
+        except (ArithmeticError, ValueError):  # an event may hold what is no argument
+            return None
+
+    return compute
 
 
 def _equal_or_absent(left: Value, right: Value) -> Value:
@@ -57,7 +67,10 @@ def text(value: Any, kind: Kind) -> str:
                 return str(ipaddress.IPv4Address(value - _IPV4))
             return str(ipaddress.IPv6Address(value))
         case Kind.DATE:
-            time = _EPOCH + timedelta(microseconds=value // 1000)
+            try:
+                time = _EPOCH + timedelta(microseconds=value // 1000)
+            except OverflowError:  # beyond Python's calendar, where Elasticsearch goes on
+                return str(value // dates.MILLISECOND)
             return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         case _:
             return string(value) or ""

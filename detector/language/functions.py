@@ -232,13 +232,17 @@ def _in(args: Sequence[Value], any_case: bool) -> Value:
     return any(_equal(folded[0], other) for other in folded[1:] if other is not None)
 
 
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-16-be", "surrogatepass")
+
+
 def _ordered(
     compare: Callable[[Any, Any], Any],
 ) -> Callable[[Sequence[Value], bool], Value]:
     def run(args: Sequence[Value], _: bool) -> Value:
         left, right = args
         if isinstance(left, str) and isinstance(right, str):
-            return bool(compare(left.encode("utf-16-be"), right.encode("utf-16-be")))
+            return bool(compare(_bytes(left), _bytes(right)))
         if number(left) is None or number(right) is None:
             return None
         return bool(compare(left, right))
@@ -319,8 +323,11 @@ def find(name: str) -> Function | None:
 
 
 def apply(name: str, args: Sequence[Value], any_case: bool = False) -> Value:
-    """The value of a function or operator of `BY_NAME`."""
+    """The value of a function or operator of `BY_NAME`; null where it has none.
+
+    An event may hold what is no argument (an infinite offset): that must not end a rule's run.
+    """
     try:
         return BY_NAME[name].run(args, any_case)
-    except LanguageError:
+    except (LanguageError, ArithmeticError, ValueError):
         return None

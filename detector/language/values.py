@@ -129,7 +129,7 @@ def bring(value: Any, kind: Kind, type_: str | None) -> Typed | None:
             return None if number is None else math.trunc(number)
         case Kind.FLOAT:
             number = _number(value)
-            return None if number is None else _narrow(float(number), type_)
+            return None if number is None else _narrow(number, type_)
         case Kind.BOOLEAN:
             return _BOOLEANS.get(value) if isinstance(value, str | bool) else None
         case Kind.IP:
@@ -149,7 +149,7 @@ def cover(value: Typed, kind: Kind, type_: str | None) -> Interval | None:
         case Kind.INTEGER | Kind.FLOAT:
             number = _number(value)
             if number is not None and kind is Kind.FLOAT:
-                number = _narrow(float(number), type_)
+                number = _narrow(number, type_)
             return None if number is None else (number, number)
         case Kind.BOOLEAN if isinstance(value, str | bool) and value != "":
             truth = _BOOLEANS.get(value)
@@ -186,7 +186,9 @@ def address(value: object) -> int | None:
 def _number(value: object) -> int | Decimal | float | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
         return value if math.isfinite(value) else None
     if not isinstance(value, str) or _NUMBER.fullmatch(value) is None:
         return None
@@ -203,15 +205,13 @@ def _tick(nanoseconds: int, type_: str | None) -> int:
     return nanoseconds - (0 if type_ == "date_nanos" else nanoseconds % dates.MILLISECOND)
 
 
-def _narrow(number: float, type_: str | None) -> float:
+def _narrow(number: Decimal | float, type_: str | None) -> float:
     """`number` as the float type keeps it."""
-    form = {"float": "f", "half_float": "e"}.get(type_ or "")
-    if form is None:
-        return number
+    form = {"float": "f", "half_float": "e"}.get(type_ or "", "d")
     try:
-        return float(struct.unpack(form, struct.pack(form, number))[0])
+        return float(struct.unpack(form, struct.pack(form, float(number)))[0])
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf
 
 
 @lru_cache(maxsize=65536)

@@ -22,7 +22,7 @@ from tests.soak import kills
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 
 KILLS = 15
-SECONDS = 60
+SECONDS = 45
 STOPPED = 3  # intervals
 INTERVAL = 2  # seconds, of the slowest rule
 LOOKBACK = timedelta(seconds=16)  # the longest
