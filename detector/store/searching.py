@@ -179,14 +179,11 @@ class Searcher:
         except StoreError as error:
             until = until or time.monotonic() + SEARCH_FOR_ONE
             one_at_fault = isinstance(error, Rejected | TimedOut) and time.monotonic() < until
-            if len(asked) == 1 or not one_at_fault:
+            halves = _halves(asked) if one_at_fault else ()
+            if not halves:
                 return [Failure(error) for _ in asked]
-            middle, now = len(asked) // 2, Waits(Patience(budget=0))
-            return [
-                one
-                for half in (asked[:middle], asked[middle:])
-                for one in self._told(half, now, until)
-            ]
+            now = Waits(Patience(budget=0))
+            return [one for half in halves for one in self._told(half, now, until)]
         return [Told(item, response) for item, response in zip(asked, responses, strict=True)]
 
     def _asked(self, search: Search) -> Asked | Failure:
@@ -251,6 +248,16 @@ class Searcher:
         lines = [line for item in asked for line in counting.ask(item, fields)]
         client = self._connection.client
         return list(self._connection.call(lambda: client.msearch(searches=lines))["responses"])
+
+
+def _halves(asked: Sequence[Asked]) -> tuple[Sequence[Asked], ...]:
+    """Two parts of about the same size, or none: the searches of one rule stay together."""
+    rules = [item.search.rule_id for item in asked]
+    edges = [i for i in range(1, len(rules)) if rules[i] != rules[i - 1]]
+    if not edges:
+        return ()
+    middle = min(edges, key=lambda edge: abs(edge - len(rules) / 2))
+    return asked[:middle], asked[middle:]
 
 
 def _is_full(told: Told) -> bool:
