@@ -11,8 +11,12 @@ import pytest
 
 from detector.errors import NotSetUp, StoreError, Unavailable
 from detector.model import Leases, Member
+from detector.run.daemon import Daemon, Fixed
 from detector.run.holder import Holder, Standing
 from detector.store.memory import MemoryLeases
+from tests.builders import TERMS, make_rule
+from tests.run.test_daemon import Kept as KeptReports
+from tests.run.test_daemon import Slow, running
 
 PERIOD = 0.5
 TAKEN_OVER = 2 * PERIOD
@@ -227,3 +231,15 @@ def test_a_holder_that_never_began_leaves_nothing_behind() -> None:
     Holder(table, Member("me", 0, ""), kept).release()
     assert not kept.errors
     assert not any(thread.name == "leases" for thread in threading.enumerate())
+
+
+def test_leases_are_kept_while_a_cycle_takes_long(daemons: Daemons) -> None:
+    first, second = daemons.add(), daemons.add()
+    rule = make_rule(rule_id=RULES[0])
+    daemon = Daemon(Slow(4 * PERIOD), Fixed([rule]), TERMS, KeptReports(), part=first)
+    with running(daemon):
+        wait(lambda: first.held() == (0,), PERIOD)
+        second.begin([rule.rule_id])
+        time.sleep(4 * PERIOD)
+        assert daemons.held() == [(0,), ()]
+    wait(lambda: daemons.held() == [(), (0,)], PERIOD)
