@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SHORT, LONG = 5.0, 30.0
 """Seconds for which a person waits for a cluster that is away, and a daemon or a backfill does."""
 
+OF_A_REQUEST = 2 / 3
+"""What part of a request's time a search has: it ends before the request does, with what it has."""
+
 NO_URL = "no Elasticsearch is named"
 HOW_TO_NAME_ONE = (
     "give --url URL, set DETECTOR_ELASTICSEARCH_URL, or write `elasticsearch.url` into the "
@@ -154,12 +157,15 @@ def connect(
     """A store at `url`; the embedded node has no users and no certificates."""
     from detector.store import connection, elastic  # noqa: PLC0415 - they take a fifth of a second
 
+    limit = configured.elasticsearch.request_timeout.total_seconds()
+    options = {"request_timeout": limit} if embedded else credentials.options(url, configured)
     return elastic.ElasticStore(
-        connection.connect(url, **({} if embedded else credentials.options(url, configured))),
+        connection.connect(url, **options),
         configured.space,
         page_size=configured.page_size,
         searches_per_request=configured.searches_per_request,
         exclude_tiers=configured.exclude_tiers,
+        search_timeout=limit * OF_A_REQUEST,
         patience=connection.Patience(budget=patience),
     )
 

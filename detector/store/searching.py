@@ -70,6 +70,7 @@ class Searcher:
         self._per_request = per_request
         self._exclude_tiers = tuple(exclude_tiers)
         self._timeout = timeout
+        self._looking_until: float | None = None
         self._points: dict[tuple[str, ...], str] = {}
         self._compiled: dict[int, tuple[tree.Node, dsl.Compiled]] = {}
 
@@ -82,6 +83,7 @@ class Searcher:
     def search(self, searches: Sequence[Search]) -> list[Answer]:
         """An answer for each, in their order."""
         answers: dict[int, Answer] = {}
+        self._looking_until = None
         for positions in self._requests(searches):
             told = self._together([searches[i] for i in positions])
             for i, one in zip(positions, told, strict=True):
@@ -166,25 +168,27 @@ class Searcher:
         told = iter(self._told(sent, self._connection.waits()))
         return [item if isinstance(item, Failure) else next(told) for item in asked]
 
-    def _told(
-        self, asked: Sequence[Asked], waits: Waits, until: float | None = None
-    ) -> list[Told | Failure]:
+    def _told(self, asked: Sequence[Asked], waits: Waits) -> list[Told | Failure]:
         """What became of each; where one may be why nothing is answered, they are asked in halves.
 
         A body that cannot be parsed is a 400 for all of a request, one that takes too long holds
-        all up. `until` is when looking for it ends, since it may be the cluster after all.
+        all up. Looking for it ends, since it may be the cluster after all.
         """
         try:
             responses = self._msearch(asked, waits) if asked else []
         except StoreError as error:
-            until = until or time.monotonic() + SEARCH_FOR_ONE
-            one_at_fault = isinstance(error, Rejected | TimedOut) and time.monotonic() < until
+            one_at_fault = isinstance(error, Rejected | TimedOut) and self._may_look()
             halves = _halves(asked) if one_at_fault else ()
             if not halves:
                 return [Failure(error) for _ in asked]
             now = Waits(Patience(budget=0))
-            return [one for half in halves for one in self._told(half, now, until)]
+            return [one for half in halves for one in self._told(half, now)]
         return [Told(item, response) for item, response in zip(asked, responses, strict=True)]
+
+    def _may_look(self) -> bool:
+        now = time.monotonic()
+        self._looking_until = self._looking_until or now + SEARCH_FOR_ONE
+        return now < self._looking_until
 
     def _asked(self, search: Search) -> Asked | Failure:
         """The question as it is sent, where its condition can be translated."""

@@ -89,8 +89,8 @@ def some_events(count: int = EVENTS) -> list[dict[str, Any]]:
     return [shell_event(NOW - timedelta(seconds=n + 1)) for n in range(count)]
 
 
-def engine(url: str, **options: Any) -> ElasticStore:
-    client = connection.connect(url, request_timeout=2)
+def engine(url: str, limit: float = 30, **options: Any) -> ElasticStore:
+    client = connection.connect(url, request_timeout=limit)
     return ElasticStore(client, "default", patience=Patience(0.01, 0.1, 1.0), **options)
 
 
@@ -166,12 +166,12 @@ def test_a_rule_the_cluster_is_never_done_with_holds_the_others_up_once(
     """Every request that asks for it is left without an answer, as when no query can be ended."""
     hang = Fault("_msearch", proxy.hang(3), 1_000, body=lambda sent: b"4711" in sent)
     between.inject(hang)
-    rules = [*GOOD[:10], SLOW, *GOOD[10:20]]
-    daemon = Daemon(engine(between.url), rules)
+    rules = [*GOOD[:5], SLOW, *GOOD[5:10]]
+    daemon = Daemon(engine(between.url, limit=2), rules)
     first = daemon.cycle()
     assert first["slow"].status == "failed"
     assert "did not answer in time" in str(first["slow"].error)
-    assert {first[id_].alerts_created for id_ in ids(GOOD[:20])} == {EVENTS}
+    assert {first[id_].alerts_created for id_ in ids(GOOD[:10])} == {EVENTS}
     assert "slow" not in daemon.cycle()
     hits = hang.hits
     third = daemon.cycle()
@@ -210,7 +210,7 @@ def test_a_cluster_that_answers_nobody_in_time_is_no_rules_fault(
     between: Proxy,
 ) -> None:
     between.inject(Fault("_msearch", proxy.hang(3), 1_000))
-    daemon = Daemon(engine(between.url), GOOD[:4])
+    daemon = Daemon(engine(between.url, limit=2), GOOD[:2])
     assert {record.status for record in daemon.cycle().values()} == {"failed"}
     between.heal()
     assert {record.alerts_created for record in daemon.cycle().values()} == {EVENTS}
