@@ -150,7 +150,7 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
 
 
 def test_a_rule_of_which_some_bytes_were_changed_is_read_or_refused(folder: Path) -> None:
-    chance, until = random.Random(20261124), time.monotonic() + 6
+    chance, until = random.Random(20261124), time.monotonic() + 4
     for number in range(1_500):
         suffix, content = chance.choice(real())
         changed = mutated(content, chance)
