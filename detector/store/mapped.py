@@ -1,0 +1,146 @@
+"""Rules and what `field_caps` says of their indices in, fields that keep a rule blind out. Pure.
+
+A field that no index maps is never there; one of another type than the query was written for is
+there and not found: Elasticsearch compares analysed text by words and numbers by value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from detector.language import tree
+from detector.language.fields import ECS, KINDS, Kind, kind_of
+from detector.language.saying import stands_for_several
+from detector.model import Problem, Rule
+
+Caps = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""`field_caps`: what each type of each field is like, with its indices where types differ."""
+
+EVENT_TIME = "@timestamp"
+NUMBERS = frozenset({Kind.INTEGER, Kind.FLOAT})
+NAMES = {
+    Kind.STRING: "keyword",
+    Kind.INTEGER: "a number",
+    Kind.FLOAT: "a number",
+    Kind.BOOLEAN: "boolean",
+    Kind.IP: "ip",
+    Kind.DATE: "date",
+}
+WHOLE = frozenset({"flattened", "passthrough"})
+"""Types of an object whose keys are no fields of their own and can be asked for all the same."""
+
+REMAP = "map it so in the index template; older indices need a reindex"
+MISSPELT = "misspelt, or of a source that is not collected; in EQL `?name` says that it may be so"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A field, how its values must compare, and how the values of other kinds may do as well."""
+
+    name: str
+    kind: Kind
+    also: frozenset[Kind] = frozenset()
+
+    def suits(self, type_: str) -> bool:
+        kind = KINDS.get(type_, Kind.OPAQUE)
+        return kind is self.kind or kind in self.also
+
+
+def names(rule: Rule) -> set[str]:
+    """The fields to ask of, with the objects above them."""
+    wanted = {field.name for field in _mentions(rule)} | {need.name for need in _needs(rule)}
+    return wanted | {above for name in wanted for above in _above(name)}
+
+
+def problems(rule: Rule, caps: Caps) -> Iterator[Problem]:
+    """What is missing, in one problem, and each field of a type that cannot work out."""
+    patterns, file = ", ".join(rule.index), str(rule.file) if rule.file else None
+    if missing := _missing(rule, caps):
+        said = f"{rule.name}: no index of {patterns} maps {', '.join(missing)}"
+        yield Problem(said, "warning", MISSPELT, file, rule_id=rule.rule_id)
+    for need in dict.fromkeys(_needs(rule)):
+        types = {name: about for name, about in caps.get(need.name, {}).items() if _is_there(name)}
+        wrong = {name: about for name, about in types.items() if not need.suits(name)}
+        if wrong:
+            said = f"{rule.name}: {need.name} is {_where(wrong, patterns)}"
+            said += f", where the rule needs {NAMES[need.kind]}"
+            level = "error" if len(wrong) == len(types) else "warning"
+            yield Problem(said, level, REMAP, file, rule_id=rule.rule_id)  # type: ignore[arg-type]
+
+
+def _missing(rule: Rule, caps: Caps) -> list[str]:
+    wanted = {field.name for field in _mentions(rule) if not field.optional}
+    wanted.add(rule.timestamp_override or EVENT_TIME)
+    return sorted(name for name in wanted if not _is_mapped(name, caps))
+
+
+def _is_mapped(name: str, caps: Caps) -> bool:
+    if any(_is_there(type_) for type_ in caps.get(name, {})):
+        return True
+    return any(not WHOLE.isdisjoint(caps.get(above, {})) for above in _above(name))
+
+
+def _is_there(type_: str) -> bool:
+    return type_ != "unmapped"
+
+
+def _where(wrong: Mapping[str, Mapping[str, Any]], patterns: str) -> str:
+    return " and ".join(
+        f"{type_} in {', '.join(about.get('indices') or (patterns,))}"
+        for type_, about in wrong.items()
+    )
+
+
+def _mentions(rule: Rule) -> Iterator[tree.Field]:
+    """The fields of the query, but for those that every document has and that stand for others."""
+    if rule.where is None:
+        return
+    for field in tree.mentions(rule.where):
+        if not field.name.startswith("_") and not stands_for_several(field.name):
+            yield field
+
+
+def _needs(rule: Rule) -> Iterator[Need]:
+    for time in filter(None, (rule.timestamp_override, EVENT_TIME)):
+        yield Need(time, Kind.DATE)
+    if rule.where is None:
+        return
+    for leaf in tree.leaves(rule.where):
+        need = _need(leaf)
+        if need is not None and not stands_for_several(need.name):
+            yield need
+
+
+def _need(leaf: tree.Leaf) -> Need | None:
+    """What a leaf needs as its query is translated; None where any type will do."""
+    if isinstance(leaf, tree.Everything | tree.Nothing | tree.Exists | tree.Says | tree.Holds):
+        return None
+    name = cast("str", getattr(leaf, "field", ""))
+    known = kind_of(name, ECS)
+    if isinstance(leaf, tree.InNetwork):
+        return Need(name, Kind.IP)
+    if isinstance(leaf, tree.Regex | tree.StartsWith | tree.EndsWith | tree.Contains | tree.Like):
+        return Need(name, Kind.STRING) if known in {Kind.STRING, Kind.UNKNOWN} else None
+    if not name or known in {Kind.TEXT, Kind.OPAQUE}:
+        return None
+    if known is Kind.UNKNOWN:
+        return _by_value(leaf, name)
+    exact = isinstance(leaf, tree.Equals | tree.OneOf)
+    text = frozenset({Kind.STRING}) if exact else frozenset()
+    return Need(name, known, (NUMBERS if known in NUMBERS else frozenset()) | text)
+
+
+def _by_value(leaf: tree.Leaf, name: str) -> Need | None:
+    """For a field that ECS does not know: equal text wants a keyword, all else works by itself."""
+    values = leaf.values if isinstance(leaf, tree.OneOf) else ()
+    values = (leaf.value,) if isinstance(leaf, tree.Equals) else values
+    if values and all(isinstance(value, str) for value in values):
+        return Need(name, Kind.STRING, frozenset(Kind) - {Kind.TEXT, Kind.OPAQUE})
+    return None
+
+
+def _above(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    return (".".join(parts[:end]) for end in range(1, len(parts)))
