@@ -225,6 +225,23 @@ def test_secrets_come_from_files(tmp_path: Path) -> None:
     assert password.get_secret_value() == "hush"
 
 
+@pytest.mark.parametrize("name", ["api_key", "bearer_token"])
+def test_a_key_or_token_comes_from_its_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret").write_text("hush\n")
+    read = settings.load(
+        written(tmp_path, f"elasticsearch: {{{name}_file: {tmp_path}/secret}}\n"), {}
+    )
+    secret = getattr(read.elasticsearch, name)
+    assert secret.get_secret_value() == "hush"
+    assert "hush" not in repr(read)
+
+
+def test_a_fingerprint_is_read_with_and_without_colons(empty: Path) -> None:
+    for written_so in ("ab" * 32, ":".join(["AB"] * 32)):
+        environ = {"DETECTOR_ELASTICSEARCH_CA_FINGERPRINT": written_so}
+        assert settings.load(empty, environ).elasticsearch.ca_fingerprint == "ab" * 32
+
+
 def test_secret_in_the_environment_wins_over_its_file(tmp_path: Path) -> None:
     file = written(tmp_path, "elasticsearch: {api_key_file: /nowhere}\n")
     key = settings.load(file, {"DETECTOR_ELASTICSEARCH_API_KEY": "hush"}).elasticsearch.api_key
@@ -248,6 +265,7 @@ LEAKS = [
     "heartbeat_url: [https://beat.example/hush]",
     "heartbeat_url: 'https://beat.example/hush",
     "elasticsearch:\n  password: hush",
+    "elasticsearch: {bearer_token: hush}",
     "elasticsearch: {url: 'https://me:hush@host:9200'}",
     "elasticsearch: {url: 'https://me:hush@host:9200', urll: 1}",
     "kibana: {url: 'https://me:hush@host'}",
