@@ -319,7 +319,7 @@ def on_a_terminal(*arguments: str, **environment: str) -> tuple[str, int]:
     ],
     ids=" ".join,
 )
-@pytest.mark.parametrize("name", ["API_KEY", "PASSWORD", "URL"])
+@pytest.mark.parametrize("name", ["API_KEY", "PASSWORD", "BEARER_TOKEN", "URL"])
 def test_a_secret_is_never_shown(
     arguments: tuple[str, ...], name: str, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

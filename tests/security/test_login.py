@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import trustme
 from typer.testing import CliRunner, Result
 
 from detector import cli
@@ -117,7 +118,7 @@ def test_a_stranger_is_never_trusted(
     secured: Secured, said: dict[str, object], message: str
 ) -> None:
     """Nor given the password: the connection ends before a request."""
-    node.trustme.CA().cert_pem.write_to_path("other.pem")
+    trustme.CA().cert_pem.write_to_path("other.pem")
     done = setup(secured.url, basic(secured) | said)
     assert done.exit_code == 1, done.output
     assert message in done.output
@@ -153,7 +154,7 @@ def test_what_cannot_be_used_is_said_before_a_cluster_is_asked(
 
 
 def test_certificates_need_https_and_plain_http_is_said(tmp_path: Path) -> None:
-    node.trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     done = setup("http://127.0.0.1:9", {"CA_CERTS": "ca.pem"})
     assert done.exit_code == 2
     assert "the address is not https" in done.output
