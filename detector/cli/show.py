@@ -35,6 +35,9 @@ COLOURS = {
 ROOMY = 150
 """Columns an alert needs to stand on one line and still be read."""
 
+ENDS = "\n\r\t\x0b\x0c\x85\u2028\u2029"
+"""Characters that end a line or a cell: a space stands for each."""
+
 WIDE = 10_000
 """Columns off a terminal, so that nothing wraps or is cut there."""
 
@@ -71,9 +74,9 @@ def err() -> Console:
 def clean(text: object) -> str:
     """`text` on one line without control, format and surrogate characters."""
     return "".join(
-        " " if character in "\n\r\t" else character
+        " " if character in ENDS else character
         for character in str(text)
-        if character in "\n\r\t" or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
+        if character in ENDS or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
     )
 
 
@@ -106,8 +109,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
 
 def say(text: str, style: str | None = None) -> None:
-    """A line of what is going on, to standard error."""
-    err().print(Text(text), style=style)
+    """What is going on, to standard error; text from outside in it is cleaned by the caller."""
+    err().print(Text("\n".join(map(clean, text.split("\n")))), style=style)
 
 
 def document(value: Any) -> None:
@@ -156,8 +159,9 @@ def show_problem(problem: Problem) -> None:
     console.print(head)
     if problem.text and problem.column:
         console.print(Text(f"  {clean(problem.text)}"))
-        carets = "^" * max(1, min(problem.width, len(problem.text) - problem.column + 1))
-        console.print(Text("  " + " " * (problem.column - 1) + carets, "red"))
+        before, under = problem.text[: problem.column - 1], problem.text[problem.column - 1 :]
+        carets = "^" * max(1, len(clean(under[: problem.width])))
+        console.print(Text("  " + " " * len(clean(before)) + carets, "red"))
     if problem.hint:
         console.print(Text(f"hint: {_lines(problem.hint)}", "cyan"))
 
@@ -178,7 +182,8 @@ def when(time: datetime) -> str:
 
 
 def _lines(text: str) -> str:
-    return "\n".join(clean(part) for part in text.splitlines())
+    """Several lines; those after the first are set back: no text from outside begins one."""
+    return "\n  ".join(clean(part) for part in text.splitlines())
 
 
 def alerts(found: Iterable[dict[str, Any]], width: int = WIDE) -> RenderableType:
