@@ -80,8 +80,10 @@ def of_alerts(store: ElasticStore) -> list[Any]:
     return pairs
 
 
-@pytest.mark.parametrize(("skip", "workers"), [(0, 1), (3, 2)])
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("step", "skip", "workers"),
+    [("progress", 0, 1), ("write", 0, 1), *((step, 3, 2) for step in STEPS)],
+)
 def test_a_request_that_keeps_failing_is_said_and_made_up_for_by_the_next_one(
     ready: ElasticStore, between: Proxy, step: str, skip: int, workers: int
 ) -> None:
