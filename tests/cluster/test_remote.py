@@ -146,3 +146,24 @@ def test_a_remote_nobody_has_configured_is_a_gap_and_no_silence(
     assert record.status == "partial failure"
     assert [gap.reason for gap in record.gaps] == ["no such remote cluster: nobody"]
     assert alerted(local) == {"rule": ["here"]}
+
+
+def test_a_remote_that_hangs_does_not_hold_up_rules_that_never_ask_it(
+    local: ElasticStore, pair: tuple[Node, Node]
+) -> None:
+    patterns = {"near": ("logs-*",), "far": ("a:logs-*",)}
+    log(pair[0], "here")
+    log(pair[1], "there")
+    run(local, patterns, -30)
+    hasty = ElasticStore(
+        connection.connect(pair[0].url, request_timeout=2), "default", patience=Patience(0.1, 1, 1)
+    )
+    pair[1].pause()
+    try:
+        records = run(hasty, patterns)
+    finally:
+        pair[1].wake()
+    assert (records["near"].status, records["far"].status) == ("succeeded", "failed")
+    assert alerted(local) == {"near": ["here"]}
+    assert not any(record.error for record in run(local, patterns, 30).values())
+    assert alerted(local) == {"near": ["here"], "far": ["there"]}
