@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector import windows
-from detector.model import Window
+from detector.model import Gap, Window
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=6)
@@ -47,3 +47,18 @@ def test_what_is_left_is_what_lies_in_no_hole(
 ) -> None:
     left = windows.without([window(*span) for span in spans], [window(*hole) for hole in holes])
     assert minutes(left) == inside(spans) - inside(holes)
+
+
+def test_gaps_of_one_rule_and_reason_are_told_once() -> None:
+    gaps = [
+        Gap("a", window(5, 9), "down"),
+        Gap("b", window(0, 9), "down"),
+        Gap("a", window(9, 12), "down"),
+        Gap("a", window(10, 11), "down"),
+        Gap("a", window(9, 12), "flood"),
+    ]
+    assert windows.told_once(gaps) == (
+        Gap("b", window(0, 9), "down"),
+        Gap("a", window(5, 12), "down"),
+        Gap("a", window(9, 12), "flood"),
+    )
