@@ -36,6 +36,8 @@ OVERLAP = 14.0
 """Seconds that an event may take to become searchable: what every rule's `from` reaches beyond."""
 LATEST = 5.0
 BURST = 2_500
+QUIET = 40.0
+"""Seconds without one more alert, after which none is waited for."""
 
 RULE = """
 rule_id: {name}
@@ -60,7 +62,7 @@ index: [logs-cloud_defend*]
 interval: 1s
 from: now-15s
 timestamp_override: event.ingested
-max_signals: 25
+max_signals: 40
 query: 'process where process.name == "nc"'
 """,
     "lengths": """
@@ -345,9 +347,16 @@ def run(
 
 
 def finish(es: Elasticsearch, stream: Stream, process: subprocess.Popen[bytes]) -> None:
-    """Let a daemon run until everything is there, and some cycles longer; it ends when told."""
+    """Let a daemon run until everything is there, and some cycles longer; it ends when told.
+
+    What a cap has kept back follows run by run: it is waited for as long as alerts are added.
+    """
     expected = sum(map(len, stream.expected.values()))
-    wait(lambda: count(es) >= expected, 120, 0.2)
+    before, found = -1, 0
+    while before < found < expected:
+        before = found
+        wait(lambda: count(es) >= expected, QUIET, 0.2)
+        found = count(es)
     time.sleep(2)
     process.terminate()
     assert process.wait(30) == 0, "the daemon did not end as it was told"
