@@ -144,8 +144,8 @@ def test_what_an_event_says_is_shown_without_acting(
         assert harmless(said([*command.split(), "--json", *common]))
     (alert,) = es.search(index="alerts-detector-default", size=1)["hits"]["hits"]
     assert harmless(said(["alerts", "show", alert["_id"], *common]))
-    for command in (["alerts", "list"], ["once"], ["status"]):
-        assert harmless(drawn([*command, *common]), terminal=True)
+    for command in ("alerts list", "once", "status"):
+        assert harmless(drawn([*command.split(), *common]), terminal=True)
     assert harmless(said(["alerts", "--follow", *common], seconds=4))
     es.update(
         index="detector-state-default", id=RULE["rule_id"], doc={"end": "2026-03-01T00:00:00Z"},
