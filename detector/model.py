@@ -108,6 +108,8 @@ class Search:
 
     The window is asked of `time_field`; with `without`, only of documents that lack that field.
     `fields` are returned as the index holds them, beside the source. Documents come oldest first.
+    `among` has to hold as well; it is kept apart because it is asked for this once, whereas stores
+    remember what they have made of `where`.
     """
 
     rule_id: str
@@ -118,6 +120,7 @@ class Search:
     without: str | None = None
     fields: tuple[str, ...] = ()
     cursor: Cursor | None = None
+    among: Node | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +213,17 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """The document written to `index` under the deterministic `id`; `time` is its match's."""
+    """The document written to `index` under the deterministic `id`; `time` is its match's.
+
+    `blocks` are the building blocks of a match of several documents: written before it, and not
+    counted.
+    """
 
     id: str
     index: str
     document: dict[str, Any]
     time: datetime
+    blocks: tuple[Alert, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

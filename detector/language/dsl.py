@@ -53,6 +53,12 @@ def translate(node: Node, types: FieldTypes = ECS) -> Compiled:
     return Compiled(query, tree.all_of(residual) if residual else None)
 
 
+def both(one: Compiled, other: Compiled) -> Compiled:
+    """What has to hold for two conditions together."""
+    residuals = [part.residual for part in (one, other) if part.residual is not None]
+    return Compiled(_both((one.query, other.query)), tree.all_of(residuals) if residuals else None)
+
+
 def _conjuncts(node: Node) -> Iterator[Node]:
     """What has to hold, one by one: `not (a or b)` is `not a` and `not b`."""
     match node:

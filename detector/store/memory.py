@@ -15,6 +15,7 @@ from dateutil import parser as dates
 
 from detector.errors import StoreError
 from detector.language import evaluate, fields
+from detector.language.tree import all_of
 from detector.model import (
     Alert,
     Answer,
@@ -76,7 +77,8 @@ class MemoryStore:
         )
 
     def _sifted(self, search: Search) -> tuple[list[Document], tuple[Unread, ...]]:
-        holds = evaluate.predicate(search.where, fields.ECS)
+        where = search.where if search.among is None else all_of((search.where, search.among))
+        holds = evaluate.predicate(where, fields.ECS)
         inside = self._inside(search)
         return sifted(inside, holds, lambda document: document.source)
 

@@ -200,11 +200,17 @@ class Searcher:
     def _ask(self, search: Search) -> Asked:
         return msearch.ask(
             search,
-            self._compile(search.where),
+            self._compiled_for(search),
             size=self._page_size,
             timeout=self._timeout,
             exclude_tiers=self._exclude_tiers,
         )
+
+    def _compiled_for(self, search: Search) -> dsl.Compiled:
+        compiled = self._compile(search.where)
+        if search.among is None:
+            return compiled
+        return dsl.both(compiled, dsl.translate(search.among, fields.ECS))
 
     def _compile(self, where: tree.Node) -> dsl.Compiled:
         """Translated once per rule: keyed by identity, since hashing a large tree costs as much."""
