@@ -1,9 +1,9 @@
 """A match in, the alert document out; its id, its index, and the mapping it is kept under."""
 
+from detector.alerts.building import build
 from detector.alerts.copies import same_content
 from detector.alerts.flood import flood, telling_fields
 from detector.alerts.identity import alert_id, needed_fields, rule_uuid
-from detector.alerts.layers import build
 from detector.alerts.letters import letter
 from detector.alerts.mapping import template
 

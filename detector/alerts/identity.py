@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -33,9 +34,11 @@ _COMPACT = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=
 
 
 def alert_id(match: Match, rule: Rule, execution: Execution) -> str:
-    """SHA-256, in hex, of compact JSON: the rule's uuid, the space, the event's identity."""
-    (document,) = match.documents
-    return of_event(document, seen(document, rule, execution), rule, execution)
+    """SHA-256, in hex, of compact JSON: the rule's uuid, the space, the events' identity."""
+    sources = [seen(document, rule, execution) for document in match.documents]
+    if len(sources) > 1:
+        return of_events(match.documents, sources, rule, execution)
+    return of_event(match.documents[0], sources[0], rule, execution)
 
 
 def seen(document: Document, rule: Rule, execution: Execution) -> Source:
@@ -53,9 +56,30 @@ def seen(document: Document, rule: Rule, execution: Execution) -> Source:
 
 def of_event(document: Document, source: Source, rule: Rule, execution: Execution) -> str:
     """The id of the alert for a single document; `source` is what `seen` gave for it."""
-    fields = rule.identity or _fields(execution.identity, document.index)
     parts = [rule_uuid(rule.rule_id, execution.space), execution.space]
-    parts += _identity(document, source, fields, named=rule.identity is not None)
+    return _digest([*parts, *_of(document, source, rule, execution)])
+
+
+def of_events(
+    documents: Sequence[Document], sources: Sequence[Source], rule: Rule, execution: Execution
+) -> str:
+    """The id of the alert for several documents, in their order."""
+    uuid_ = rule_uuid(rule.rule_id, execution.space)
+    events = [_of(*one, rule, execution) for one in zip(documents, sources, strict=True)]
+    return _digest([uuid_, execution.space, "events", events])
+
+
+def of_block(group: str, number: int) -> str:
+    """The id of the building block for one of the documents of the alert `group`."""
+    return _digest([group, number])
+
+
+def _of(document: Document, source: Source, rule: Rule, execution: Execution) -> list[Any]:
+    fields = rule.identity or _fields(execution.identity, document.index)
+    return _identity(document, source, fields, named=rule.identity is not None)
+
+
+def _digest(parts: Sequence[Any]) -> str:
     return hashlib.sha256(_COMPACT.encode(parts).encode()).hexdigest()
 
 

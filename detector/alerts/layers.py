@@ -57,11 +57,16 @@ def build(match: Match, rule: Rule, execution: Execution) -> Alert:
     source = identity.seen(document, rule, execution)
     id_ = identity.of_event(document, source, rule, execution)
     index = placement.index(execution.space, source)
-    draft = Draft(id_, index, document, fitting.fitted(source), rule, execution)
+    alert = composed(Draft(id_, index, document, fitting.fitted(source), rule, execution))
+    return Alert(id_, index, alert, match.time)
+
+
+def composed(draft: Draft) -> dict[str, Any]:
+    """What all the layers say."""
     alert: dict[str, Any] = {}
     for layer in LAYERS:
         alert.update(layer(draft))
-    return Alert(id_, index, alert, match.time)
+    return alert
 
 
 def event(draft: Draft) -> Mapping[str, Any]:
@@ -124,11 +129,15 @@ def link(draft: Draft) -> Mapping[str, Any]:
 
     Discover, on the data view of the dashboard: Kibana's own alerts page reads only its own index.
     """
-    url = draft.execution.kibana_url
+    return link_to(draft.id, draft.index, draft.execution)
+
+
+def link_to(id_: str, index: str, execution: Execution) -> dict[str, Any]:
+    """The same for an alert that has no draft."""
+    url = execution.kibana_url
     if not url:
         return {}
-    view = placement.alias(draft.execution.space)
-    path = f"/app/discover#/doc/{view}/{draft.index}?id={draft.id}"
+    path = f"/app/discover#/doc/{placement.alias(execution.space)}/{index}?id={id_}"
     return {"kibana.alert.url": url.rstrip("/") + path}
 
 

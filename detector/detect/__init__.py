@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from detector.detect import query
+from detector.detect import eql, query
 from detector.errors import RuleError
 from detector.model import Detection, Rule, Search, Window
 
 Detector: TypeAlias = Callable[[Rule, Window, tuple[str, ...]], Detection]
 
-DETECTORS: dict[str, Detector] = {"eql": query.detect, "query": query.detect}
+DETECTORS: dict[str, Detector] = {"eql": eql.detect, "query": query.detect}
 
 
 def searches(rule: Rule, window: Window) -> tuple[Search, ...]:
     """Every document that makes a match of `rule` in `window`, as questions; for counting them."""
-    return query.searches(rule, window)
+    return eql.searches(rule, window)
 
 
 def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detection:

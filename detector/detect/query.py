@@ -69,7 +69,7 @@ class _Stream:
 
     def feed(self, page: Page) -> None:
         self.documents = list(page.documents)
-        self.next = page.next
+        self.next = cast("Search | None", page.next)
 
     def take(self, until: datetime | None) -> list[Document]:
         if until is None:

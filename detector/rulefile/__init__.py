@@ -34,11 +34,6 @@ _NOT_APPLIED = {
 
 
 RUN = frozenset({"eql", "query"})
-NOT_RUN: Mapping[type[tree.Query], str] = {
-    tree.Sequence: "sequences",
-    tree.Sample: "samples",
-    tree.Piped: "pipes",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +164,7 @@ class _Reader:
 
     def judged(self, rule: Rule, keys: Keys, where: tree.Query | None, text: Text) -> Rule:
         """The rule, ready to run or saying why it cannot."""
-        unsupported = _unsupported(keys, where)
+        unsupported = _unsupported(keys)
         if unsupported is None:
             self.not_applied(keys, text)
             return replace(rule, where=where)
@@ -239,14 +234,11 @@ def _hash(parameters: Mapping[str, Any], identity: list[str] | None) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _unsupported(keys: Keys, where: tree.Query | None) -> str | None:
+def _unsupported(keys: Keys) -> str | None:
     if keys.type == "saved_query":
         return "a saved query lives in Kibana and cannot be read: write its query into the rule"
     if keys.type not in RUN:
         return f"type `{keys.type}` cannot be run yet"
-    for kind, name in NOT_RUN.items():
-        if isinstance(where, kind):
-            return f"EQL {name} cannot be run yet"
     if not keys.index:
         return "data views live in Kibana and cannot be read: name the indices in `index`"
     return None

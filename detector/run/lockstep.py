@@ -395,13 +395,16 @@ def _create_all(store: Store, fresh: dict[Run, list[Alert]]) -> None:
 
 
 def _create(store: Store, fresh: dict[Run, list[Alert]]) -> None:
-    together = [alert for built in fresh.values() for alert in built]
+    _create_blocks(store, fresh)
+    together = [alert for run, built in fresh.items() if not run.error for alert in built]
     if not together:
         return
     began = time.monotonic()
     written = store.write_alerts(together)
     took = int((time.monotonic() - began) * 1000)
     for run, built in fresh.items():
+        if run.error:
+            continue
         created = sum(alert.id in written.created for alert in built)
         run.created += created
         run.existing += sum(alert.id in written.existing for alert in built)
@@ -411,4 +414,19 @@ def _create(store: Store, fresh: dict[Run, list[Alert]]) -> None:
             if reason := written.held.get(alert.id):
                 run.fail(Unavailable(f"an alert cannot be written for now: {reason}"))
             if reason := written.refused.get(alert.id):
+                run.letters.note(reason)
+
+
+def _create_blocks(store: Store, fresh: dict[Run, list[Alert]]) -> None:
+    """Before the alerts they belong to: once an alert exists, nobody writes its blocks."""
+    blocks = {run: [one for alert in built for one in alert.blocks] for run, built in fresh.items()}
+    together = [block for several in blocks.values() for block in several]
+    if not together:
+        return
+    written = store.write_alerts(together)
+    for run, several in blocks.items():
+        for block in several:
+            if reason := written.held.get(block.id):
+                run.fail(Unavailable(f"a building block cannot be written for now: {reason}"))
+            if reason := written.refused.get(block.id):
                 run.letters.note(reason)

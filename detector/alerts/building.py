@@ -1,0 +1,18 @@
+"""A match in, its alert out: of one document that alone, of several with a block for each."""
+
+from __future__ import annotations
+
+from detector.alerts import group, layers
+from detector.model import Alert, Execution, Match, Rule
+
+
+def build(match: Match, rule: Rule, execution: Execution) -> Alert:
+    """The alert for a match; the documents are not changed.
+
+    The values of the events and the rule are shared with the alert, not copied. The same match
+    under the same rule and space has the same id and index, whenever it is built; so have the
+    `blocks` of a match of several documents.
+    """
+    if len(match.documents) > 1:
+        return group.build(match, rule, execution)
+    return layers.build(match, rule, execution)
