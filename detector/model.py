@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from detector.errors import StoreError
-    from detector.language.tree import Node, Query
+    from detector.language.tree import Node, Query, Scalar
 
 Source: TypeAlias = Mapping[str, Any]
 """A document's body as JSON decodes it: nested, dotted, or both mixed."""
@@ -51,7 +51,9 @@ class Rule:
     how far before it the window ends (`to`, usually nothing). `where` is None exactly when
     `unsupported` says why the rule cannot run. `parameters` holds every key of the rule under
     Elastic's own name, as alerts carry them. `hash` is the same for the same meaning, `commit` the
-    git commit its folder is checked out at, or empty.
+    git commit its folder is checked out at, or empty. A `stepwise` rule's answer depends on where
+    its view begins and ends: it is asked once for each slot of its grid, in their order. `history`
+    is how far before the run it looks for what has been there already.
     """
 
     rule_id: str
@@ -77,6 +79,8 @@ class Rule:
     file: Path | None = None
     hash: str = ""
     commit: str = ""
+    stepwise: bool = False
+    history: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,8 @@ class Search:
     """A question to the store: the documents in `index` that satisfy `where` inside `window`.
 
     The window is asked of `time_field`; with `without`, only of documents that lack that field.
-    `fields` are returned as the index holds them, beside the source. Documents come oldest first.
+    `fields` are returned as the index holds them, beside the source. Documents come oldest first;
+    with a `limit` only so many, and no page follows.
     `among` has to hold as well; it is kept apart because it is asked for this once, whereas stores
     remember what they have made of `where`.
     """
@@ -121,6 +126,66 @@ class Search:
     fields: tuple[str, ...] = ()
     cursor: Cursor | None = None
     among: Node | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """A question to the store: how many documents there are for each combination of values of `by`.
+
+    A document with several values counts in a bucket for each, one that lacks a field in none;
+    without `by` all are one bucket. The window is asked of `time_field`, with `fallback` of
+    `@timestamp` where that is missing. Buckets of fewer than `least` documents are left out.
+    `among` has to hold as well, as in `Search`; `after` is the store's own mark of where a
+    page ended.
+    """
+
+    rule_id: str
+    index: tuple[str, ...]
+    where: Node
+    window: Window
+    time_field: str
+    fallback: bool = False
+    by: tuple[str, ...] = ()
+    least: int = 1
+    among: Node | None = None
+    after: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The values all of `count` documents have, as `by` named them; `first` and `last` in time."""
+
+    key: tuple[Scalar, ...]
+    count: int
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A question to the store: what alerts of this rule bear one of `keys` and reach into `window`.
+
+    Sees every alert written before it is asked. `after` is the id at which a page ended.
+    """
+
+    rule_id: str
+    window: Window
+    keys: tuple[str, ...]
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alerted:
+    """What an alert has said: the events of `key` from `first` to `last`, both inside."""
+
+    key: str
+    first: datetime
+    last: datetime
+    id: str
+
+
+Question: TypeAlias = Search | Buckets | Earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +203,7 @@ class Document:
 class Page:
     """An answer: documents oldest first, residual applied; `next` asks for those that follow.
 
+    `buckets` answer `Buckets`, `earlier` answers `Earlier`.
     `hits` counts what the store found before the residual. `incomplete` says what part of the
     question was not answered (shards, a remote cluster); `transient` whether asking again may help.
     `timed_out` says that the question was too hard to be answered in the time it was given.
@@ -145,7 +211,7 @@ class Page:
     """
 
     documents: tuple[Document, ...]
-    next: Search | None = None
+    next: Question | None = None
     hits: int = 0
     took_ms: int = 0
     warning: str | None = None
@@ -153,6 +219,8 @@ class Page:
     transient: bool = True
     unread: tuple[tuple[Document, str], ...] = ()
     timed_out: bool = False
+    buckets: tuple[Bucket, ...] = ()
+    earlier: tuple[Alerted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +234,39 @@ Answer: TypeAlias = Page | Failure
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """What the documents of a match have in common: these values in the fields named.
+
+    `key` stands for the terms and is equal for equal ones. There are `count` documents, from
+    `first` to `last`, of which the match may hold a sample; `distinct` counts the different values
+    of other fields among them.
+    """
+
+    key: str
+    terms: tuple[tuple[str, Scalar], ...]
+    count: int
+    first: datetime
+    last: datetime
+    distinct: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
-    """The documents that together make one alert; `time` orders matches inside a window."""
+    """The documents that together make one alert; `time` orders matches inside a window.
+
+    With a `group` they are what shows it; otherwise they are all there is.
+    """
 
     documents: tuple[Document, ...]
     time: datetime
+    group: Group | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What a detection yields to be sent a `Page` for each of `searches`, in their order."""
 
-    searches: tuple[Search, ...]
+    searches: tuple[Question, ...]
 
 
 @dataclass(frozen=True, slots=True)

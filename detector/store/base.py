@@ -12,6 +12,7 @@ from detector.model import (
     Checkpoint,
     Leases,
     Letter,
+    Question,
     RunRecord,
     Search,
     Survey,
@@ -22,12 +23,13 @@ from detector.model import (
 class Store(Protocol):
     """Answers searches, keeps alerts, remembers runs. Each call may be repeated without harm."""
 
-    def search(self, searches: Sequence[Search]) -> list[Answer]:
-        """Answer all `searches` at once, in their order.
+    def search(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer all `questions` at once, in their order.
 
         A page holds only documents that satisfy its search exactly (the residual is already
-        applied), oldest first, copies with equal times by index and id. What goes wrong with one
-        search is its `Failure`; the others are answered all the same. Never raises `StoreError`.
+        applied), oldest first, copies with equal times by index and id; buckets count the same
+        documents. What goes wrong with one question is its `Failure`; the others are answered all
+        the same. Never raises `StoreError`.
         """
 
     def session(self) -> Self:

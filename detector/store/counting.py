@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from detector.model import Survey
+from detector.model import Search, Survey
 from detector.store.msearch import Asked, lack
 
 MOST = 5
 
 
-def ask(asked: Asked, fields: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def ask(asked: Asked[Search], fields: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and body that count what `asked` would return, page by page."""
     body: dict[str, Any] = {"size": 0, "query": asked.body["query"], "track_total_hits": True}
     if fields:
@@ -20,7 +20,7 @@ def ask(asked: Asked, fields: Sequence[str]) -> tuple[dict[str, Any], dict[str, 
     return asked.header, body
 
 
-def read(asked: Iterable[Asked], responses: Sequence[Mapping[str, Any]]) -> Survey:
+def read(asked: Iterable[Asked[Search]], responses: Sequence[Mapping[str, Any]]) -> Survey:
     """All answers together. A field that an index cannot count by is left out."""
     top: dict[str, Counter[Any]] = {}
     for response in responses:

@@ -15,6 +15,7 @@ from detector.model import (
     Backfilled,
     Checkpoint,
     Letter,
+    Question,
     RunRecord,
     Search,
     Survey,
@@ -60,6 +61,7 @@ class ElasticStore:
             page_size=page_size,
             per_request=searches_per_request,
             exclude_tiers=exclude_tiers,
+            alerts=self.names.alerts,
             timeout=search_timeout,
         )
 
@@ -76,8 +78,8 @@ class ElasticStore:
 
     # -- searches
 
-    def search(self, searches: Sequence[Search]) -> list[Answer]:
-        return self._searcher.search(searches)
+    def search(self, questions: Sequence[Question]) -> list[Answer]:
+        return self._searcher.search(questions)
 
     def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
         return self._searcher.survey(searches, fields)

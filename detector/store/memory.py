@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Self
+from typing import Self, assert_never
 
 from dateutil import parser as dates
 
@@ -20,19 +20,23 @@ from detector.model import (
     Alert,
     Answer,
     Backfilled,
+    Buckets,
     Checkpoint,
     Cursor,
     Document,
+    Earlier,
     Failure,
     Leases,
     Letter,
     Page,
+    Question,
     RunRecord,
     Search,
     Source,
     Survey,
     Written,
 )
+from detector.store import bucketing, earlier
 from detector.store.sifting import Unread, sifted
 
 
@@ -57,14 +61,41 @@ class MemoryStore:
         self._checkpoints: dict[str, Checkpoint] = {}
         self._backfilled: dict[str, Backfilled] = {}
 
-    def search(self, searches: Sequence[Search]) -> list[Answer]:
-        return [self._answer(search) for search in searches]
+    def search(self, questions: Sequence[Question]) -> list[Answer]:
+        return [self._answer(question) for question in questions]
 
-    def _answer(self, search: Search) -> Answer:
+    def _answer(self, question: Question) -> Answer:
         try:
-            found, unread = self._sifted(search)
-        except Exception as error:  # noqa: BLE001 - one search's fault is its own failure
+            match question:
+                case Search():
+                    return self._page(question)
+                case Buckets():
+                    return self._buckets(question)
+                case Earlier():
+                    told = (earlier.said(question, a.id, a.document) for a in self.alerts.values())
+                    return Page((), earlier=tuple(one for one in told if one))
+                case _:
+                    assert_never(question)
+        except Exception as error:  # noqa: BLE001 - one question's fault is its own failure
             return Failure(StoreError(f"the search failed: {error!r}"))
+
+    def _buckets(self, question: Buckets) -> Page:
+        tally = bucketing.Tally(question)
+        unread: list[Unread] = []
+        for search in bucketing.searches(question):
+            found, faulty = self._sifted(search)
+            unread += faulty
+            for document in found:
+                tally.add(document.fields, document.time)
+        start = question.after["from"] if question.after else 0
+        buckets, end = tally.buckets(), start + self._page_size
+        following = replace(question, after={"from": end}) if end < len(buckets) else None
+        return Page((), following, unread=tuple(unread), buckets=buckets[start:end])
+
+    def _page(self, search: Search) -> Page:
+        found, unread = self._sifted(search)
+        if search.limit is not None:
+            return Page(tuple(found[: search.limit]), hits=len(found), unread=unread)
         start = search.cursor.after[0] if search.cursor else 0
         page = found[start : start + self._page_size]
         follows = start + self._page_size < len(found)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from detector.language import dsl, evaluate, fields, tree
-from detector.model import Cursor, Document, Page, Search, Window
+from detector.model import Buckets, Cursor, Document, Earlier, Page, Search, Window
 from detector.store.sifting import Unread, sifted
 
 Json: TypeAlias = dict[str, Any]
+Q = TypeVar("Q", Search, Buckets, Earlier)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEEP_ALIVE = "2m"
@@ -24,10 +25,10 @@ BUSY = frozenset({"es_rejected_execution_exception", "circuit_breaking_exception
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is sent for one search, and what its answer has to be read with."""
+class Asked(Generic[Q]):
+    """What is sent for one question, and what its answer has to be read with."""
 
-    search: Search
+    search: Q
     header: Json
     body: Json
     residual: tree.Node | None
@@ -58,7 +59,7 @@ def ask(
     size: int,
     timeout: float | None = None,
     exclude_tiers: Sequence[str] = (),
-) -> Asked:
+) -> Asked[Search]:
     """The request for one page of at most `size` hits.
 
     Sorting by `numeric_type: date` lets `date` and `date_nanos` indices mix; inside a point in time
@@ -69,28 +70,27 @@ def ask(
         wanted |= tree.fields_of(compiled.residual)
     body: Json = {
         "size": size,
-        "query": _query(search, compiled.query, exclude_tiers),
+        "query": query(search, compiled.query, exclude_tiers),
         "sort": [{search.time_field: TIME_ORDER}],
         "fields": sorted(wanted),
         "track_total_hits": False,
     }
     if timeout is not None:
         body["timeout"] = f"{max(1, int(timeout * 1000))}ms"
-    header: Json = {}
-    if search.cursor is None:
-        header = {
-            "index": list(search.index),
-            "ignore_unavailable": True,
-            "allow_no_indices": True,
-        }
-    else:
+    if search.cursor is not None:
         body["pit"] = {"id": search.cursor.point, "keep_alive": KEEP_ALIVE}
         if search.cursor.after:
             body["search_after"] = list(search.cursor.after)
-    return Asked(search, header, body, compiled.residual, size)
+    at = header(search.index) if search.cursor is None else {}
+    return Asked(search, at, body, compiled.residual, size)
 
 
-def read(asked: Asked, response: Mapping[str, Any]) -> Page:
+def header(index: Sequence[str]) -> Json:
+    """Where an item is asked; what is not there is no failure."""
+    return {"index": list(index), "ignore_unavailable": True, "allow_no_indices": True}
+
+
+def read(asked: Asked[Search], response: Mapping[str, Any]) -> Page:
     """The page in a response without an `error`. A full page inside a point in time has a next."""
     hits = response["hits"]["hits"]
     following = None
@@ -109,7 +109,7 @@ def read(asked: Asked, response: Mapping[str, Any]) -> Page:
         next=following,
         hits=len(hits),
         took_ms=response.get("took", 0),
-        warning=_nothing_there(asked.search, response),
+        warning=nothing_there(asked.search.index, response),
         incomplete=lacking.reason if lacking else None,
         transient=lacking.transient if lacking else True,
         unread=unread,
@@ -122,9 +122,12 @@ def found_no_index(response: Mapping[str, Any]) -> bool:
     return response["_shards"]["total"] == 0 and "_clusters" not in response
 
 
-def is_full(asked: Asked, response: Mapping[str, Any]) -> bool:
-    """Whether a plain first page may have left something out."""
-    return asked.search.cursor is None and len(response["hits"]["hits"]) == asked.size
+def is_full(asked: Asked[Any], response: Mapping[str, Any]) -> bool:
+    """Whether a plain first page of documents may have left something out."""
+    search = asked.search
+    if not isinstance(search, Search) or search.cursor or asked.size == search.limit:
+        return False
+    return len(response["hits"]["hits"]) == asked.size
 
 
 def was_rejected(response: Mapping[str, Any]) -> bool:
@@ -196,29 +199,42 @@ def _remotes(response: Mapping[str, Any]) -> set[str]:
     return set(response.get("_clusters", {}).get("details", ())) - {"(local)"}
 
 
-def _query(search: Search, condition: Json, exclude_tiers: Sequence[str]) -> Json:
-    filters: list[Json] = [
-        {
-            "range": {
-                search.time_field: {
-                    "gte": _instant(search.window.start),
-                    "lt": _instant(search.window.end),
-                    "format": "strict_date_optional_time",
-                }
-            }
-        }
-    ]
+def query(search: Search | Buckets, condition: Json, exclude_tiers: Sequence[str]) -> Json:
+    """The whole query: the condition inside the window."""
+    filters = [_inside(search)]
     inner = condition.get("bool")
     if len(condition) == 1 and inner is not None and set(inner) == {"filter"}:
         filters += inner["filter"]
     else:
         filters.append(condition)
     unwanted: list[Json] = []
-    if search.without:
+    if isinstance(search, Search) and search.without:
         unwanted.append({"exists": {"field": search.without}})
     if exclude_tiers:
         unwanted.append({"terms": {"_tier": list(exclude_tiers)}})
     return {"bool": {"filter": filters} | ({"must_not": unwanted} if unwanted else {})}
+
+
+def _inside(search: Search | Buckets) -> Json:
+    """The window, as Kibana asks it: of `@timestamp` where the other time is missing."""
+    primary = _range(search.time_field, search.window)
+    if isinstance(search, Search) or not search.fallback:
+        return primary
+    lacking = {"exists": {"field": search.time_field}}
+    secondary = {"bool": {"filter": [_range("@timestamp", search.window)], "must_not": [lacking]}}
+    return {"bool": {"should": [primary, secondary], "minimum_should_match": 1}}
+
+
+def _range(name: str, window: Window) -> Json:
+    return {
+        "range": {
+            name: {
+                "gte": stamp(window.start),
+                "lt": stamp(window.end),
+                "format": "strict_date_optional_time",
+            }
+        }
+    }
 
 
 def _document(hit: Mapping[str, Any], window: Window) -> Document:
@@ -239,11 +255,11 @@ def _time(milliseconds: int, window: Window) -> datetime:
         return window.start
 
 
-def _nothing_there(search: Search, response: Mapping[str, Any]) -> str | None:
-    if found_no_index(response):
-        return f"no index matches {', '.join(search.index)}"
-    return None
+def nothing_there(index: Sequence[str], response: Mapping[str, Any]) -> str | None:
+    """The warning where nothing was searched at all."""
+    return f"no index matches {', '.join(index)}" if found_no_index(response) else None
 
 
-def _instant(time: datetime) -> str:
+def stamp(time: datetime) -> str:
+    """A time as a query has it."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

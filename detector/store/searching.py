@@ -9,18 +9,32 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from detector.errors import Rejected, StoreError, TimedOut
 from detector.language import dsl, fields, tree
-from detector.model import Answer, Cursor, Failure, Search, Survey
-from detector.store import counting, msearch, remotes
+from detector.model import (
+    Answer,
+    Buckets,
+    Cursor,
+    Earlier,
+    Failure,
+    Page,
+    Question,
+    Search,
+    Survey,
+)
+from detector.store import bucketing, counting, earlier, msearch, paging, remotes
 from detector.store.connection import Connection, Patience, Waits, reason_of, verdict
 from detector.store.msearch import Asked, Lack
 from detector.store.permission import Permission
 
+AnyAsked: TypeAlias = Asked[Any]
+
+WIDE = 10
+"""Buckets of a page for each of its documents: they are small."""
 SEARCH_FOR_ONE = 60.0
 """Seconds for which is looked for the one search that keeps a request from being answered."""
 
@@ -29,7 +43,7 @@ SEARCH_FOR_ONE = 60.0
 class Told:
     """A question, the cluster's response, and what is known to be missing in it."""
 
-    asked: Asked
+    asked: AnyAsked
     response: dict[str, Any]
     lack: Lack | None = None
 
@@ -43,7 +57,7 @@ class Told:
             said = f"the search was refused ({status}): {reason_of(error)}"
             return Failure(verdict(status, error, said))
         try:
-            page = msearch.read(self.asked, self.response)
+            page = _read(self.asked, self.response)
         except Exception as error:  # noqa: BLE001 - a residual's fault ends its own rule's run only
             return Failure(Rejected(f"the answer could not be read: {error!r}"))
         return self.lack.noted(page) if self.lack else page
@@ -62,6 +76,7 @@ class Searcher:
         page_size: int,
         per_request: int,
         exclude_tiers: Sequence[str],
+        alerts: str,
         timeout: float | None = None,
     ) -> None:
         self._connection = connection
@@ -69,6 +84,7 @@ class Searcher:
         self._page_size = page_size
         self._per_request = per_request
         self._exclude_tiers = tuple(exclude_tiers)
+        self._alerts = alerts
         self._timeout = timeout
         self._looking_until: float | None = None
         self._points: dict[tuple[str, ...], str] = {}
@@ -80,15 +96,55 @@ class Searcher:
         session._points = {}
         return session
 
-    def search(self, searches: Sequence[Search]) -> list[Answer]:
+    def search(self, questions: Sequence[Question]) -> list[Answer]:
         """An answer for each, in their order."""
-        answers: dict[int, Answer] = {}
         self._looking_until = None
-        for positions in self._requests(searches):
-            told = self._together([searches[i] for i in positions])
+        answers = self._of_alerts(dict(_numbered(questions, Earlier)))
+        answers |= self._of_events(
+            {i: q for i, q in _numbered(questions, Search | Buckets) if not self._in_pages(q)}
+        )
+        for i, question in enumerate(questions):
+            if i not in answers and not isinstance(question, Earlier):
+                answers[i] = paging.whole(question, self._of_one)
+        return [answers[i] for i in range(len(questions))]
+
+    def _of_events(self, questions: Mapping[int, Search | Buckets]) -> dict[int, Answer]:
+        answers: dict[int, Answer] = {}
+        for positions in self._requests(questions):
+            told = self._together([questions[i] for i in positions])
             for i, one in zip(positions, told, strict=True):
                 answers[i] = one if isinstance(one, Failure) else one.answer()
-        return [answers[i] for i in range(len(searches))]
+        return answers
+
+    def _of_one(self, search: Search) -> Answer:
+        return self._of_events({0: search})[0]
+
+    def _in_pages(self, question: Search | Buckets) -> bool:
+        """Whether no single request can answer it: what is too much is taken out on this side."""
+        if isinstance(question, Search) and question.limit is None:
+            return False
+        try:
+            return self._compiled_for(question).residual is not None
+        except Exception:  # noqa: BLE001 - whoever asks it says what is wrong
+            return False
+
+    def _of_alerts(self, questions: Mapping[int, Earlier]) -> dict[int, Answer]:
+        """What is said already; alerts written just now are made visible first."""
+        if not questions:
+            return {}
+        try:
+            self._connection.call(
+                lambda: self._connection.client.indices.refresh(
+                    index=self._alerts, ignore_unavailable=True
+                )
+            )
+        except StoreError as error:
+            return {i: Failure(error) for i in questions}
+        told = self._tell([earlier.ask(question, self._alerts) for question in questions.values()])
+        return {
+            i: one if isinstance(one, Failure) else one.answer()
+            for i, one in zip(questions, told, strict=True)
+        }
 
     def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
         """Their number and most frequent values. Raises `StoreError`."""
@@ -111,15 +167,15 @@ class Searcher:
             except StoreError:
                 continue  # it ends by itself when its keep-alive has passed
 
-    def _requests(self, searches: Sequence[Search]) -> Iterator[list[int]]:
+    def _requests(self, searches: Mapping[int, Search | Buckets]) -> Iterator[list[int]]:
         """Positions by request: a remote that hangs holds up only those that ask remotes."""
-        far = [i for i, search in enumerate(searches) if remotes.named(search.index)]
-        near = [i for i, search in enumerate(searches) if not remotes.named(search.index)]
+        far = [i for i, search in searches.items() if remotes.named(search.index)]
+        near = [i for i, search in searches.items() if not remotes.named(search.index)]
         for positions in (near, far):
             for start in range(0, len(positions), self._per_request):
                 yield positions[start : start + self._per_request]
 
-    def _together(self, searches: Sequence[Search]) -> list[Told | Failure]:
+    def _together(self, searches: Sequence[Search | Buckets]) -> list[Told | Failure]:
         told = self._tell([self._asked(search) for search in searches])
         self._ask_who_is_there(told)
         self._ask_what_may_be_read(told)
@@ -144,7 +200,8 @@ class Searcher:
             return
         for i, search in refused.items():
             present, lack = remotes.without_absent(search.index, known)
-            if lack and present and search.cursor is None:
+            begun = isinstance(search, Search) and search.cursor is not None
+            if lack and present and not begun:
                 (again,) = self._tell([self._ask(replace(search, index=present))])
                 told[i] = replace(again, lack=lack) if isinstance(again, Told) else again
 
@@ -163,12 +220,12 @@ class Searcher:
                 if pattern in refused:
                     told[i] = Failure(refused[pattern])
 
-    def _tell(self, asked: Sequence[Asked | Failure]) -> list[Told | Failure]:
+    def _tell(self, asked: Sequence[AnyAsked | Failure]) -> list[Told | Failure]:
         sent = [item for item in asked if isinstance(item, Asked)]
         told = iter(self._told(sent, self._connection.waits()))
         return [item if isinstance(item, Failure) else next(told) for item in asked]
 
-    def _told(self, asked: Sequence[Asked], waits: Waits) -> list[Told | Failure]:
+    def _told(self, asked: Sequence[AnyAsked], waits: Waits) -> list[Told | Failure]:
         """What became of each; where one may be why nothing is answered, they are asked in halves.
 
         A body that cannot be parsed is a 400 for all of a request, one that takes too long holds
@@ -190,23 +247,32 @@ class Searcher:
         self._looking_until = self._looking_until or now + SEARCH_FOR_ONE
         return now < self._looking_until
 
-    def _asked(self, search: Search) -> Asked | Failure:
+    def _asked(self, search: Search | Buckets) -> AnyAsked | Failure:
         """The question as it is sent, where its condition can be translated."""
         try:
             return self._ask(search)
         except Exception as error:  # noqa: BLE001 - one rule's fault is its own failure
             return Failure(Rejected(f"the query cannot be translated: {error!r}"[:1_000]))
 
-    def _ask(self, search: Search) -> Asked:
+    def _ask(self, search: Search | Buckets) -> AnyAsked:
+        compiled, size = self._compiled_for(search), self._page_size
+        if isinstance(search, Buckets):
+            return bucketing.ask(
+                search,
+                compiled,
+                size=WIDE * size,
+                timeout=self._timeout,
+                exclude_tiers=self._exclude_tiers,
+            )
         return msearch.ask(
             search,
-            self._compiled_for(search),
-            size=self._page_size,
+            compiled,
+            size=size if compiled.residual is not None else search.limit or size,
             timeout=self._timeout,
             exclude_tiers=self._exclude_tiers,
         )
 
-    def _compiled_for(self, search: Search) -> dsl.Compiled:
+    def _compiled_for(self, search: Search | Buckets) -> dsl.Compiled:
         compiled = self._compile(search.where)
         if search.among is None:
             return compiled
@@ -220,7 +286,7 @@ class Searcher:
             self._compiled[id(where)] = known
         return known[1]
 
-    def _under_a_point(self, search: Search) -> Asked | Failure:
+    def _under_a_point(self, search: Search) -> AnyAsked | Failure:
         """The same search from its beginning inside a point in time shared by its index set."""
         point = self._points.get(search.index)
         if point is None:
@@ -237,7 +303,7 @@ class Searcher:
             self._points[search.index] = point
         return self._ask(replace(search, cursor=Cursor(point)))
 
-    def _msearch(self, asked: Sequence[Asked], waits: Waits) -> list[dict[str, Any]]:
+    def _msearch(self, asked: Sequence[AnyAsked], waits: Waits) -> list[dict[str, Any]]:
         """A response for each; what was refused for now is asked again, and only that."""
         responses: dict[int, dict[str, Any]] = {}
         pending = list(range(len(asked)))
@@ -254,13 +320,27 @@ class Searcher:
                 return [responses[i] for i in range(len(asked))]
             time.sleep(pause)
 
-    def _counts(self, asked: Sequence[Asked], fields: Sequence[str]) -> list[dict[str, Any]]:
+    def _counts(self, asked: Sequence[AnyAsked], fields: Sequence[str]) -> list[dict[str, Any]]:
         lines = [line for item in asked for line in counting.ask(item, fields)]
         client = self._connection.client
         return list(self._connection.call(lambda: client.msearch(searches=lines))["responses"])
 
 
-def _halves(asked: Sequence[Asked]) -> tuple[Sequence[Asked], ...]:
+def _numbered(questions: Sequence[Question], kind: Any) -> Iterator[tuple[int, Any]]:
+    return ((i, question) for i, question in enumerate(questions) if isinstance(question, kind))
+
+
+def _read(asked: AnyAsked, response: Mapping[str, Any]) -> Page:
+    match asked.search:
+        case Buckets():
+            return bucketing.read(asked, response)
+        case Earlier():
+            return earlier.read(asked, response)
+        case _:
+            return msearch.read(asked, response)
+
+
+def _halves(asked: Sequence[AnyAsked]) -> tuple[Sequence[AnyAsked], ...]:
     """Two parts of about the same size, or none: the searches of one rule stay together."""
     rules = [item.search.rule_id for item in asked]
     edges = [i for i in range(1, len(rules)) if rules[i] != rules[i - 1]]

@@ -28,7 +28,7 @@ def seconds(found: Ask | Found) -> list[int]:
 def test_a_rule_with_an_override_asks_for_both_times_in_one_round() -> None:
     asked = next(query.detect(make_rule(), WINDOW))
     assert isinstance(asked, Ask)
-    assert [(s.time_field, s.without) for s in asked.searches] == [
+    assert [(s.time_field, s.without) for s in asked.searches if isinstance(s, Search)] == [
         ("event.ingested", None),
         ("@timestamp", "event.ingested"),
     ]
@@ -47,7 +47,8 @@ def test_a_rule_without_override_asks_by_event_time() -> None:
 def test_pages_of_both_searches_merge_in_time_order() -> None:
     detection = query.detect(make_rule(), WINDOW)
     first = cast("Ask", next(detection))
-    more = Search("r", ("i",), first.searches[0].where, WINDOW, "t", cursor=Cursor("p", (1,)))
+    asked = cast("Search", first.searches[0])
+    more = Search("r", ("i",), asked.where, WINDOW, "t", cursor=Cursor("p", (1,)))
     found = detection.send((page(10, 20, more=more), page(5, 15, 25)))
     assert seconds(found) == [5, 10, 15, 20], "25 waits: the next page may hold 22"
     assert next(detection) == Ask((more,))
@@ -58,6 +59,6 @@ def test_pages_of_both_searches_merge_in_time_order() -> None:
 def test_an_empty_page_with_a_next_one_goes_on() -> None:
     detection = query.detect(make_rule(timestamp_fallback=False), WINDOW)
     first = cast("Ask", next(detection))
-    more = first.searches[0]
+    more = cast("Search", first.searches[0])
     assert detection.send((page(more=more),)) == Ask((more,))
     assert seconds(detection.send((page(7),))) == [7]

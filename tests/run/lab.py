@@ -12,6 +12,7 @@ from detector.model import (
     Alert,
     Answer,
     Checkpoint,
+    Question,
     Rule,
     RunRecord,
     Search,
@@ -76,7 +77,7 @@ class Lab(MemoryStore):
             fault()
         return fault == "answer lost"
 
-    def search(self, searches: Sequence[Search]) -> list[Answer]:
+    def search(self, searches: Sequence[Question]) -> list[Answer]:
         self._step("search")
         self.documents = [one.stored for one in self.events if one.visible <= self.now]
         return super().search(searches)

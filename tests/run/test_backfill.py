@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from detector.errors import StoreError, Unavailable
-from detector.model import Answer, Backfilled, Failure, Gap, Rule, Search, Window
+from detector.model import Answer, Backfilled, Failure, Gap, Question, Rule, Window
 from detector.run import backfill, schedule
 from detector.run.backfill import Manner, Report
 from detector.run.progress import Silent
@@ -44,11 +44,11 @@ class Watched(MemoryStore):
     def __init__(self, documents: Sequence[Stored] = ()) -> None:
         super().__init__(documents, page_size=2)
         self.asked: list[Window] = []
-        self.refuses: Callable[[Search], bool] = lambda _: False
+        self.refuses: Callable[[Question], bool] = lambda _: False
         self.away = False
         self.threads: set[int] = set()
 
-    def search(self, searches: Sequence[Search]) -> list[Answer]:
+    def search(self, searches: Sequence[Question]) -> list[Answer]:
         self.threads.add(threading.get_ident())
         self.asked += [search.window for search in searches]
         return [
@@ -109,7 +109,7 @@ def test_workers_share_the_pieces(store: Watched) -> None:
     barrier = threading.Barrier(3, timeout=10)
     first = threading.local()
 
-    def wait(_: Search) -> bool:
+    def wait(_: Question) -> bool:
         if not getattr(first, "met", False):
             first.met = True
             barrier.wait()  # none goes on before three have begun
@@ -235,7 +235,7 @@ def test_a_piece_that_fails_costs_itself_alone_and_is_what_the_next_one_asks(
 
 
 def test_a_store_that_goes_away_ends_it_and_what_was_not_asked_is_said(store: Watched) -> None:
-    def fall(_: Search) -> bool:
+    def fall(_: Question) -> bool:
         store.away = len(store.asked) > 20
         return store.away
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from detector.errors import Unavailable
-from detector.model import Alert, Answer, Failure, Rule, Search, Window, Written
+from detector.model import Alert, Answer, Failure, Question, Rule, Window, Written
 from detector.run import backfill, cycle
 from detector.run.backfill import Manner
 from detector.run.cycle import Report
@@ -123,7 +123,7 @@ class Faulty(MemoryStore):
         super().__init__(documents)
         self.broken = broken
 
-    def search(self, searches: Sequence[Search]) -> list[Answer]:
+    def search(self, searches: Sequence[Question]) -> list[Answer]:
         if self.broken == "search":
             return [Failure(Unavailable("down")) for _ in searches]
         return super().search(searches)
@@ -165,7 +165,7 @@ def test_whatever_fails_the_next_run_makes_up_for_it(broken: str) -> None:
 
 def test_a_rule_that_fails_leaves_the_others_alone() -> None:
     class Picky(MemoryStore):
-        def search(self, searches: Sequence[Search]) -> list[Answer]:
+        def search(self, searches: Sequence[Question]) -> list[Answer]:
             answers = super().search(searches)
             return [
                 Failure(Unavailable("down")) if search.rule_id == "bad" else answer

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from detector.model import Answer, Checkpoint, Rule, Search
+from detector.model import Answer, Checkpoint, Question, Rule
 from detector.run.cycle import Report
 from detector.run.daemon import Daemon, Fixed
 from detector.store.memory import MemoryStore, Stored
@@ -27,7 +27,7 @@ class Slow(MemoryStore):
         self.overlapped = False
         self._busy = threading.Lock()
 
-    def search(self, searches: Sequence[Search]) -> list[Answer]:
+    def search(self, searches: Sequence[Question]) -> list[Answer]:
         if not self._busy.acquire(blocking=False):
             self.overlapped = True
             return super().search(searches)

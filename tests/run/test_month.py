@@ -10,7 +10,7 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from detector import alerts
-from detector.model import Answer, Search, Window
+from detector.model import Answer, Question, Window
 from detector.run import backfill, cycle
 from detector.run.cycle import Report
 from detector.store import installation, scratch
@@ -84,7 +84,7 @@ class Passing(ElasticStore):
 
     now = TURN - timedelta(milliseconds=1)
 
-    def search(self, searches: Sequence[Search]) -> list[Answer]:
+    def search(self, searches: Sequence[Question]) -> list[Answer]:
         answers = super().search(searches)
         self.now = TURN + timedelta(milliseconds=1)
         return answers

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detector.errors import Rejected, Unavailable
-from detector.model import Alert, Answer, Checkpoint, Failure, Search, Window, Written
+from detector.model import Alert, Answer, Checkpoint, Failure, Question, Window, Written
 from detector.run import cycle, schedule
 from detector.run.backoff import Backoff
 from detector.run.cycle import Report
@@ -178,7 +178,7 @@ def test_the_warning_names_the_cap_in_force() -> None:
 
 def test_a_piece_of_the_past_that_fails_holds_up_none_behind_it() -> None:
     class Broken(Lab):
-        def search(self, searches: Sequence[Search]) -> list[Answer]:
+        def search(self, searches: Sequence[Question]) -> list[Answer]:
             return [
                 Failure(Unavailable("time-out")) if _within(search.window) else answer
                 for search, answer in zip(searches, super().search(searches), strict=True)
@@ -243,7 +243,7 @@ def test_one_rules_backlog_does_not_keep_the_others_from_their_time() -> None:
     asked: list[float] = []
 
     class Slow(MemoryStore):
-        def search(self, searches: Sequence[Search]) -> list[Answer]:
+        def search(self, searches: Sequence[Question]) -> list[Answer]:
             if any(search.rule_id == "quick" for search in searches):
                 asked.append(time.monotonic())
             time.sleep(0.2)

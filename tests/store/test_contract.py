@@ -5,29 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pytest
 from elasticsearch import Elasticsearch
 
 from detector import alerts
 from detector.detect import query
+from detector.language.tree import Equals, Node
 from detector.model import (
     Alert,
     Backfilled,
+    Bucket,
+    Buckets,
     Checkpoint,
     Document,
+    Earlier,
     Match,
     Page,
     RunRecord,
     Search,
     Window,
 )
-from detector.store import installation
+from detector.store import installation, scratch
 from detector.store.base import Store
 from detector.store.elastic import ElasticStore
 from detector.store.memory import MemoryStore, Stored
-from tests.builders import INDEX, NOW, TERMS, make_rule, shell_event
+from tests.builders import INDEX, NOW, TERMS, iso, make_rule, shell_event
 
 WINDOW = Window(NOW - timedelta(minutes=6), NOW)
 PAGE = 10
@@ -72,22 +76,9 @@ def signatory(request: pytest.FixtureRequest) -> Signatory:
     if request.param == "memory":
         return InMemory()
     es: Elasticsearch = request.getfixturevalue("es")
-    es.indices.put_index_template(
-        name="cloud-defend",
-        index_patterns=["logs-*"],
-        template={
-            "mappings": {
-                "dynamic_templates": [
-                    {"text": {"match_mapping_type": "string", "mapping": {"type": "keyword"}}}
-                ],
-                "properties": {
-                    "@timestamp": {"type": "date"},
-                    "event": {"properties": {"ingested": {"type": "date"}}},
-                },
-            }
-        },
-    )
-    return OnElasticsearch(es)
+    on_elasticsearch = OnElasticsearch(es)
+    scratch.template(on_elasticsearch.store, "events", ["logs-*"])
+    return on_elasticsearch
 
 
 def ask(*, lacking: bool = False) -> Search:
@@ -102,7 +93,7 @@ def read(store: Store, search: Search) -> list[Document]:
         (answer,) = store.search([following])
         assert isinstance(answer, Page), answer
         documents += answer.documents
-        following = answer.next
+        following = cast("Search | None", answer.next)
     store.release()
     return documents
 
@@ -223,7 +214,168 @@ def test_what_one_session_lets_go_of_another_still_holds(signatory: Signatory) -
     one, other = signatory.store.session(), signatory.store.session()
     (first,) = one.search([ask()])
     assert isinstance(first, Page)
-    assert first.next
+    assert isinstance(first.next, Search)
     assert len(read(other, ask())) == 3 * PAGE
     other.release()
     assert len(read(one, first.next)) == 2 * PAGE
+
+
+def buckets(store: Store, question: Buckets) -> list[tuple[tuple[Any, ...], int]]:
+    """Every page of buckets, as key and count."""
+    found: list[tuple[tuple[Any, ...], int]] = []
+    following: Buckets | None = question
+    while following:
+        (answer,) = store.search([following])
+        assert isinstance(answer, Page), answer
+        found += [(bucket.key, bucket.count) for bucket in answer.buckets]
+        following = cast("Buckets | None", answer.next)
+    store.release()
+    return sorted(found, key=str)
+
+
+def count_by(*by: str, query: str = "any where true", **changes: Any) -> Buckets:
+    where = make_rule(query).where
+    plain = Buckets("r", ("logs-*",), cast("Node", where), WINDOW, "event.ingested", by=by)
+    return replace(plain, **{"fallback": True} | changes)
+
+
+def people(*documents: dict[str, Any]) -> list[Stored]:
+    """Documents a second apart, the first five seconds before the end."""
+    return [
+        Stored(INDEX, str(number), shell_event(at(seconds=5 - number * 0.5)) | one)
+        for number, one in enumerate(documents)
+    ]
+
+
+CONDITIONS = [
+    pytest.param("any where true", id="the store can say it all"),
+    pytest.param("any where length(process.name) == 4", id="a residual is left"),
+]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_documents_are_counted_by_the_values_they_have(
+    signatory: Signatory, condition: str
+) -> None:
+    signatory.add(
+        people(
+            {"user": {"name": "ann"}, "host": {"name": "a"}},
+            {"user": {"name": ["ann", "bob"]}, "host": {"name": ["a", "b"]}},
+            {"user": {"name": ["ann", "ann"]}, "host": {"name": "b"}},
+            {"user": {"name": "bob"}, "host": {}},
+            {"user": {}, "host": {"name": "a"}},
+        )
+    )
+    store = signatory.store
+    by_user = [(("ann",), 3), (("bob",), 2)]
+    assert buckets(store, count_by("user.name", query=condition)) == by_user
+    assert buckets(store, count_by("user.name", query=condition, least=3)) == by_user[:1]
+    both = [(("ann", "a"), 2), (("ann", "b"), 2), (("bob", "a"), 1), (("bob", "b"), 1)]
+    assert buckets(store, count_by("user.name", "host.name", query=condition)) == both
+    assert buckets(store, count_by(query=condition)) == [((), 5)]
+    assert buckets(store, count_by(query=condition, least=6)) == []
+    only = Equals("host.name", "b")
+    assert buckets(store, count_by("user.name", query=condition, among=only)) == [
+        (("ann",), 2),
+        (("bob",), 1),
+    ]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_buckets_tell_their_first_and_last_time_by_whatever_field_has_it(
+    signatory: Signatory, condition: str
+) -> None:
+    early = shell_event(at(minutes=4))
+    del early["event"]["ingested"]
+    outside = shell_event(at(minutes=7), ingested=at(minutes=1)) | {"host": {"name": "h"}}
+    lying = shell_event(at(minutes=1), ingested=at(minutes=9))
+    signatory.add([Stored(INDEX, str(n), one) for n, one in enumerate((early, outside, lying))])
+    (answer,) = signatory.store.search([count_by(query=condition)])
+    assert isinstance(answer, Page)
+    assert answer.buckets == (Bucket((), 2, at(minutes=4), at(minutes=1)),)
+    (answer,) = signatory.store.search([count_by("process.name", query=condition)])
+    assert isinstance(answer, Page)
+    assert answer.buckets == (Bucket(("bash",), 2, at(minutes=4), at(minutes=1)),)
+    without = count_by(query=condition, fallback=False)
+    assert buckets(signatory.store, without) == [((), 1)]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_many_buckets_come_in_pages(signatory: Signatory, condition: str) -> None:
+    many = 25 * PAGE
+    signatory.add(
+        Stored(INDEX, str(n), shell_event(at(seconds=n + 1)) | {"user": {"name": f"u{n}"}})
+        for n in range(many)
+    )
+    found = buckets(signatory.store, count_by("user.name", query=condition))
+    assert len(found) == many
+    assert {count for _, count in found} == {1}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "keys"),
+    [
+        ("source.ip", ["10.0.0.1", "::1"], ["10.0.0.1", "::1"]),
+        ("process.pid", [12, "13"], [12, 13]),
+        ("process.interactive", [True, "false"], [False, True]),
+        ("user.name", ["x", "y" * 1025], ["x"]),
+        ("process.start", ["2026-03-01T11:00:00Z"], ["2026-03-01T11:00:00.000Z"]),
+    ],
+)
+def test_keys_are_told_alike_whatever_their_type(
+    signatory: Signatory, name: str, values: list[Any], keys: list[Any]
+) -> None:
+    signatory.add(people({name: values}))
+    found = [key for (key,), _ in buckets(signatory.store, count_by(name))]
+    assert found == keys
+    for key in found:
+        assert buckets(signatory.store, count_by(among=Equals(name, key))) == [((), 1)]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("limit", [1, 3, 2 * PAGE, 100])
+def test_a_limit_gives_the_oldest_and_no_more(
+    signatory: Signatory, condition: str, limit: int
+) -> None:
+    events = [shell_event(at(seconds=100 - n)) for n in range(40)]
+    for event in events[: PAGE + 5] if "length" in condition else ():
+        event["process"]["name"] = "longer"
+    signatory.add(Stored(INDEX, f"{n:02}", event) for n, event in enumerate(events))
+    search = replace(query.searches(make_rule(condition), WINDOW)[0], limit=limit)
+    (answer,) = signatory.store.search([search])
+    signatory.store.release()
+    assert isinstance(answer, Page)
+    assert answer.next is None
+    matching = [f"{n:02}" for n in range(40) if events[n]["process"]["name"] == "bash"]
+    assert [document.id for document in answer.documents] == matching[:limit]
+
+
+def test_what_alerts_have_said_is_told_by_key_and_span(signatory: Signatory) -> None:
+    store = signatory.store
+    said = [grouped_alert("k1", 5, 4), grouped_alert("k2", 3, 3), grouped_alert("k1", 9, 8)]
+    store.write_alerts([*said, make_alert("no key")])
+    asked = Earlier(make_rule().rule_id, WINDOW, ("k1", "k3"))
+    assert told(store, asked) == {said[0].id: ("k1", at(minutes=5), at(minutes=4))}
+    assert told(store, replace(asked, keys=("k1", "k2"))).keys() == {said[0].id, said[1].id}
+    assert told(store, replace(asked, window=Window(at(minutes=4), NOW))).keys() == {said[0].id}
+    assert told(store, replace(asked, window=Window(at(minutes=8), at(minutes=5)))).keys() == {
+        said[2].id
+    }, "the last moment of a span is inside it, the end of a window is not"
+    assert told(store, replace(asked, rule_id="another")) == {}
+
+
+def test_nothing_is_said_before_the_first_alert(signatory: Signatory) -> None:
+    assert told(signatory.store, Earlier("r", WINDOW, ("k",))) == {}
+
+
+def told(store: Store, question: Earlier) -> dict[str, tuple[str, datetime, datetime]]:
+    (answer,) = store.search([question])
+    assert isinstance(answer, Page), answer
+    return {one.id: (one.key, one.first, one.last) for one in answer.earlier}
+
+
+def grouped_alert(key: str, first: float, last: float) -> Alert:
+    plain = make_alert(f"{key} {first}")
+    span = {"start": iso(at(minutes=first)), "end": iso(at(minutes=last))}
+    group = {"detector.key": key, **{f"detector.span.{end}": t for end, t in span.items()}}
+    return replace(plain, document=plain.document | group)
