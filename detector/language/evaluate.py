@@ -5,12 +5,13 @@ Two-valued: a leaf asks whether any value of its field passes; without values it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any, TypeAlias, assert_never
 
 from detector.errors import LanguageError
-from detector.language import expressions, pattern, saying, tree, words
+from detector.language import expressions, membership, pattern, saying, tree, words
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.functions import number, string
 from detector.language.saying import stands_for_several
@@ -20,6 +21,9 @@ from detector.language.values import Interval, address, bound, cover, objects, r
 Document: TypeAlias = Mapping[str, Any]
 Predicate: TypeAlias = Callable[[Document], bool]
 Test: TypeAlias = Callable[[Any], bool]
+
+MOST_COMBINATIONS = 100_000
+"""Of the values of several fields in one clause; trying them takes a fraction of a second."""
 
 _ORDERS: dict[tree.Order, Callable[[Any, Interval], bool]] = {
     "<": lambda value, covered: bool(value < covered[0]),
@@ -94,13 +98,19 @@ def _any_value(name: str, types: FieldTypes, test: Test) -> Predicate:
 
 
 def _holds(expression: tree.Call, types: FieldTypes) -> Predicate:
-    """True for some combination of values, a missing field being null."""
+    """True for some combination of values, a missing field being null.
+
+    An event with so many values that their combinations cannot be tried in time is an error: it is
+    kept as one that cannot be judged, instead of holding up all others.
+    """
     names = sorted({field.name for field in tree.operands(expression)})
     readers = [expressions.reader(name, types) for name in names]
     compute = expressions.compiled(expression)
 
     def holds(document: Document) -> bool:
         columns = [read(document) or [None] for read in readers]
+        if math.prod(map(len, columns)) > MOST_COMBINATIONS:
+            raise LanguageError(f"too many values to compare {' and '.join(names)}")
         return any(compute(dict(zip(names, row, strict=True))) is True for row in product(*columns))
 
     return holds
@@ -116,7 +126,7 @@ def _test(leaf: tree.FieldLeaf, types: FieldTypes) -> Test:  # noqa: PLR0912 - a
         case tree.Equals(value=value):
             return _equals(value, kind, type_)
         case tree.OneOf():
-            return _one_of(leaf, kind, type_)
+            return membership.one_of(leaf.values, kind, type_, any_case=leaf.any_case)
         case tree.Compare():
             return _compare(leaf, kind, type_)
         case tree.Between(field, bounds):
@@ -168,18 +178,6 @@ def _alike(found: Any, value: tree.Scalar) -> bool:
     return string(found) == string(value)
 
 
-def _one_of(leaf: tree.OneOf, kind: Kind, type_: str | None) -> Test:
-    if kind is Kind.STRING or kind is Kind.TEXT:
-        fold: Callable[[str], str] = pattern.fold if leaf.any_case else str
-        known = frozenset(fold(string(value) or "") for value in leaf.values)
-        return lambda found: fold(found) in known
-    if leaf.any_case and (kind is Kind.UNKNOWN or kind is Kind.OPAQUE):
-        folded = frozenset(pattern.fold(string(value) or "") for value in leaf.values)
-        return lambda found: pattern.fold(string(found) or "") in folded
-    tests = [_equals(value, kind, type_) for value in leaf.values]
-    return lambda found: any(test(found) for test in tests)
-
-
 def _compare(leaf: tree.Compare, kind: Kind, type_: str | None) -> Test:
     order = _ORDERS[leaf.order]
     if kind is Kind.UNKNOWN or kind is Kind.OPAQUE:
@@ -199,11 +197,11 @@ def _in_order(found: Any, value: tree.Scalar, order: Callable[[Any, Interval], b
 
 
 def _in_network(networks: Sequence[str], kind: Kind) -> Test:
-    blocks = [block for text in networks if (block := cover(text, Kind.IP, None)) is not None]
+    inside = membership.in_blocks(tuple(networks))
 
     def holds(found: Any) -> bool:
         place = found if kind is Kind.IP else address(found)
-        return place is not None and any(first <= place <= last for first, last in blocks)
+        return place is not None and inside(place)
 
     return holds
 

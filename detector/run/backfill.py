@@ -207,7 +207,7 @@ class _Backfill:
         """Remember what the runs covered; where none could, whether going on serves anything."""
         if all(run.error for run in runs) and not self.manner.stopping():
             self._probe(store, runs[0])
-        if any(run.created for run in runs) and not self.manner.dry:
+        if any(run.wrote for run in runs):
             self._refresh(store, runs)
         with self.lock:
             changed = self._joined([run.record() for run in runs])

@@ -240,7 +240,7 @@ class _Cycle:
             self.progress.advance(done / len(runs), f"{done} of {len(runs)} rules")
 
         lockstep.drive(self.store, runs, watch=watch, stopping=self.stopping)
-        if any(run.created for run in runs):
+        if any(run.wrote for run in runs):
             try:
                 self.store.refresh()
             except StoreError as error:

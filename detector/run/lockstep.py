@@ -100,6 +100,7 @@ class Run:
     matches: int = 0
     created: int = 0
     existing: int = 0
+    wrote: bool = False
     search_ms: int = 0
     write_ms: int = 0
     warnings: list[str] = field(default_factory=list)
@@ -410,6 +411,7 @@ def _create(store: Store, fresh: dict[Run, list[Alert]]) -> None:
         run.existing += sum(alert.id in written.existing for alert in built)
         run.budget.spend(created + sum(alert.id in written.refused for alert in built))
         run.write_ms += took if built else 0
+        run.wrote |= bool(built)
         for alert in built:
             if reason := written.held.get(alert.id):
                 run.fail(Unavailable(f"an alert cannot be written for now: {reason}"))

@@ -153,3 +153,9 @@ def test_a_literal_of_the_wrong_type_is_doubted() -> None:
 def test_a_regular_expression_that_cannot_be_read_is_refused_by_hand_made_trees() -> None:
     with pytest.raises(LanguageError):
         evaluate.predicate(tree.Regex("a", ("(",)))
+
+
+def test_more_combinations_of_values_than_can_be_tried_are_an_error_soon() -> None:
+    values = [f"v{number}" for number in range(3_000)]
+    with pytest.raises(LanguageError, match="too many values to compare a and b"):
+        held("startsWith(a, b)", {"a": values, "b": values})
