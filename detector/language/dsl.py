@@ -27,6 +27,13 @@ MAX_DEPTH = 24
 REGEXP_LENGTH = 1_000
 """Characters of one regular expression: more are refused (`index.max_regex_length`)."""
 
+MOST_VALUES = 10_000
+"""Values of one field that are sent: with more, each search would be a request of megabytes, and
+from 65,536 on Elasticsearch refuses it (`index.max_terms_count`)."""
+
+MOST_NETWORKS = 500
+"""Networks that are sent: each is a clause (`indices.query.bool.max_clause_count`, 1024 at least)."""
+
 _ALL: Dsl = {"match_all": {}}
 _NONE: Dsl = {"match_none": {}}
 _BITS = {"byte": 7, "short": 15, "integer": 31}
@@ -47,9 +54,9 @@ def translate(node: Node, types: FieldTypes = ECS) -> Compiled:
     A long `:` list stays a list of clauses: Elasticsearch refuses a query of more clauses than
     `indices.query.bool.max_clause_count` (1024 at least), and says so.
     """
-    conjuncts = list(_conjuncts(node))
-    residual = [part for part in conjuncts if not _pushable(part, types)]
-    query = _both(_admit(part, types, depth=0, positive=True) for part in conjuncts)
+    parts = list(conjuncts(node))
+    residual = [part for part in parts if not _pushable(part, types)]
+    query = _both(_admit(part, types, depth=0, positive=True) for part in parts)
     return Compiled(query, tree.all_of(residual) if residual else None)
 
 
@@ -59,17 +66,17 @@ def both(one: Compiled, other: Compiled) -> Compiled:
     return Compiled(_both((one.query, other.query)), tree.all_of(residuals) if residuals else None)
 
 
-def _conjuncts(node: Node) -> Iterator[Node]:
+def conjuncts(node: Node) -> Iterator[Node]:
     """What has to hold, one by one: `not (a or b)` is `not a` and `not b`."""
     match node:
         case And(items):
             for item in items:
-                yield from _conjuncts(item)
+                yield from conjuncts(item)
         case Not(Or(items)):
             for item in items:
-                yield from _conjuncts(Not(item))
+                yield from conjuncts(Not(item))
         case Not(Not(item)):
-            yield from _conjuncts(item)
+            yield from conjuncts(item)
         case _:
             yield node
 
@@ -180,7 +187,8 @@ def _leaf(leaf: tree.FieldLeaf, types: FieldTypes) -> Dsl | None:
         case tree.Between():
             return None if kind is Kind.OPAQUE else _between(leaf, kind, type_)
         case tree.InNetwork(field, networks):
-            return {"terms": {field: list(networks)}} if kind is Kind.IP else None
+            sendable = kind is Kind.IP and len(networks) <= MOST_NETWORKS
+            return {"terms": {field: list(networks)}} if sendable else None
         case tree.Says():
             return None
         case tree.Regex() | tree.StartsWith() | tree.EndsWith() | tree.Contains():
@@ -244,7 +252,7 @@ def _between(leaf: tree.Between, kind: Kind, type_: str | None) -> Dsl:
 
 
 def _one_of(leaf: tree.OneOf, kind: Kind, type_: str | None) -> Dsl | None:
-    if kind is Kind.OPAQUE:
+    if kind is Kind.OPAQUE or len(leaf.values) > MOST_VALUES:
         return None
     values = [_sent(value, kind) for value in leaf.values if _has(value, kind, type_)]
     if leaf.any_case and kind in {Kind.STRING, Kind.UNKNOWN}:

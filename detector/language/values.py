@@ -99,12 +99,11 @@ def reader(name: str, types: FieldTypes) -> Read:
     type_, limit = types.type_of(name), types.ignore_above(name)
     kind = kind_of(name, types)
     collect = whole if type_ == "flattened" or kind in {Kind.OPAQUE, Kind.UNKNOWN} else raw
-    parent, _, last = name.rpartition(".")
-    multi = parent and (last in _MULTI_FIELDS or types.type_of(parent) in {"keyword", "wildcard"})
+    parent = parent_of(name, types)
 
     def read(document: Mapping[str, Any]) -> list[Any]:
         values = collect(document, name)
-        if not values and multi:
+        if not values and parent is not None:
             values = raw(document, parent)
         if kind is Kind.UNKNOWN or kind is Kind.OPAQUE:
             return values
@@ -117,6 +116,14 @@ def reader(name: str, types: FieldTypes) -> Read:
         ]
 
     return read
+
+
+def parent_of(name: str, types: FieldTypes) -> str | None:
+    """The field whose values a multi-field (`process.name.text`) has; None for any other."""
+    parent, _, last = name.rpartition(".")
+    if parent and (last in _MULTI_FIELDS or types.type_of(parent) in {"keyword", "wildcard"}):
+        return parent
+    return None
 
 
 def bring(value: Any, kind: Kind, type_: str | None) -> Typed | None:
