@@ -32,7 +32,7 @@ MOST_VALUES = 10_000
 from 65,536 on Elasticsearch refuses it (`index.max_terms_count`)."""
 
 MOST_NETWORKS = 500
-"""Networks that are sent: each is a clause (`indices.query.bool.max_clause_count`, 1024 at least)."""
+"""Networks that are sent: each is a clause (`indices.query.bool.max_clause_count`)."""
 
 _ALL: Dsl = {"match_all": {}}
 _NONE: Dsl = {"match_none": {}}
