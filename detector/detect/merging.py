@@ -30,7 +30,7 @@ class Stream:
 
     def feed(self, page: Page) -> None:
         self.documents += page.documents
-        self.next = page.next
+        self.next = page.next if isinstance(page.next, Search) else None
         self.hungry = False
 
     def take(self, before: datetime | None) -> list[Document]:

@@ -93,7 +93,7 @@ def _late(work: Inquiry) -> Detection:
         pages = cast("Asked", (yield Ask(searches)))
         seeds: list[Seed] = []
         for stream, page in zip(asking, pages, strict=True):
-            stream.next = page.next
+            stream.next = cast("Search | None", page.next)
             seeds += work.seeds(stream.role, page.documents, work.whole)
         everywhere = replace(work.whole, window=Window(EPOCH, datetime.max.replace(tzinfo=UTC)))
         for stretch in _stretches(seeds, 2 * work.joined.span):

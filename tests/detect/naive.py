@@ -27,7 +27,7 @@ def completed(shape: Shape, events: Sequence[Event], now: int) -> list[Completed
 
 def _of_key(shape: Shape, events: Sequence[Event], key: Key, now: int) -> Iterator[Completed]:
     stages: list[list[Pending]] = [[] for _ in shape.stages]
-    for number, (time, _, hits) in enumerate(events):
+    for number, (_, _, hits) in enumerate(events):
         reached: list[tuple[int, Pending]] = []
         for stage, role in enumerate(shape.stages):
             if key not in hits.get(role, ()):
