@@ -1,14 +1,17 @@
-"""Windows and gaps in, fewer of them out: what is left, what they come to. Pure arithmetic.
+"""Windows and gaps in, what is left of them, what they come to, their pieces out. Arithmetic.
 
 Half open as everywhere: windows that touch are one, and an empty one is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from detector.model import Gap, Window
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def merged(windows: Iterable[Window]) -> tuple[Window, ...]:
@@ -22,6 +25,20 @@ def merged(windows: Iterable[Window]) -> tuple[Window, ...]:
         else:
             joined.append(window)
     return tuple(joined)
+
+
+def on_grid(time: datetime, interval: timedelta) -> datetime:
+    """The latest multiple of `interval` since the epoch that is not after `time`."""
+    return EPOCH + (time - EPOCH) // interval * interval
+
+
+def cut(window: Window, interval: timedelta) -> Iterator[Window]:
+    """`window` in pieces that end on the grid of `interval`, oldest first."""
+    start = window.start
+    while start < window.end:
+        end = min(on_grid(start, interval) + interval, window.end)
+        yield Window(start, end)
+        start = end
 
 
 def without(windows: Iterable[Window], holes: Iterable[Window]) -> tuple[Window, ...]:

@@ -11,6 +11,7 @@ from detector.cli import show
 from detector.model import Checkpoint, Gap, Rule
 from detector.run import schedule
 from detector.store.sources import Source, View
+from detector.windows import on_grid
 
 Health: TypeAlias = Literal["fine", "silent", "never ran", "late", "failing"]
 """`late` and `failing` make a health check fail; `silent` is a warning, since quiet is no fault."""
@@ -67,7 +68,7 @@ def judge(rule: Rule, known: Known) -> State:
         rule=rule,
         health=_health(rule, behind, run, silent=bool(silent)),
         behind=behind,
-        due=schedule.on_grid(checkpoint.end, rule.interval) + rule.interval if checkpoint else None,
+        due=on_grid(checkpoint.end, rule.interval) + rule.interval if checkpoint else None,
         run=run,
         waiting=sum((window.end - window.start for window in waiting), timedelta(0)),
         windows=len(waiting),
@@ -122,7 +123,7 @@ def _warnings(
     ]
     if view.newest is None and not any(one.error for one in view.sources):
         said.append(f"no documents in {', '.join(one.pattern for one in view.sources)}")
-    reach = schedule.overlap(rule) + rule.delay
+    reach = schedule.lateness(rule)
     if view.late is not None and view.late > reach:
         said.append(
             f"documents come up to {span(view.late)} after their time, the look-back overlap is "

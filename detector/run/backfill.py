@@ -113,7 +113,10 @@ def _counts(plan: Sequence[Piece]) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class _Backfill:
-    """Workers at one plan: each takes the oldest piece nobody has taken, for all its rules."""
+    """Workers at one plan: each takes the oldest piece nobody has taken, for all its rules.
+
+    Pieces of stepwise rules are one worker's, in their order.
+    """
 
     store: Store
     terms: Terms
@@ -122,7 +125,7 @@ class _Backfill:
     plan: Sequence[Piece]
     memory: Memory | None = None
     records: dict[str, list[RunRecord]] = field(default_factory=dict)
-    seen: dict[Window, tuple[float, int]] = field(default_factory=dict)
+    seen: dict[Piece, tuple[float, int]] = field(default_factory=dict)
     ended: str | None = None
     away: str | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -130,7 +133,7 @@ class _Backfill:
     def report(self, rules: Sequence[Rule]) -> Report:
         """Do it, and tell of it."""
         began, now = time.monotonic(), self.clock()
-        self.seen = {piece.window: (float(piece.done), 0) for piece in self.plan}
+        self.seen = {piece: (float(piece.done), 0) for piece in self.plan}
         unasked = self._drive()
         records = [one for rule in rules for one in self.records.get(rule.rule_id, ())]
         uncovered = pieces.uncovered(records, unasked)
@@ -158,15 +161,20 @@ class _Backfill:
 
     def _drive(self) -> list[Gap]:
         """Bring all pieces to their end; what was never asked is returned."""
-        todo = iter([piece for piece in self.plan if not piece.done])
+        todo = [piece for piece in self.plan if not piece.done]
+        chain = iter([piece for piece in todo if piece.stepwise])
+        loose = iter([piece for piece in todo if not piece.stepwise])
         with ThreadPoolExecutor(self.manner.workers) as pool:
             try:
-                for worker in [pool.submit(self._work, todo) for _ in range(self.manner.workers)]:
+                lanes = [chain, *[loose] * self.manner.workers]
+                for worker in [pool.submit(self._work, lane) for lane in lanes]:
                     worker.result()
             finally:
                 self.ended = self.ended or lockstep.STOPPED  # also where this thread is interrupted
         return [
-            Gap(rule.rule_id, window, self.ended) for piece in todo for rule, window in piece.asks
+            Gap(rule.rule_id, window, self.ended)
+            for piece in (*chain, *loose)
+            for rule, window in piece.asks
         ]
 
     def _work(self, todo: Iterator[Piece]) -> None:
@@ -252,7 +260,7 @@ class _Backfill:
 
     def _watch(self, piece: Piece, runs: Sequence[Run]) -> None:
         share = sum(_share(run) for run in runs) / len(runs)
-        self.seen[piece.window] = share, sum(run.created + run.existing for run in runs)
+        self.seen[piece] = share, sum(run.created + run.existing for run in runs)
         shares, found = zip(*self.seen.values(), strict=True)
         self.manner.progress.advance(sum(shares) / len(shares), f"{sum(found):,} alerts")
 

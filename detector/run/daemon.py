@@ -15,10 +15,11 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from detector.model import Checkpoint, Rule
-from detector.run import cycle, schedule
+from detector.run import cycle
 from detector.run.backoff import Backoff
 from detector.run.cycle import Report, Terms
 from detector.store.base import Store
+from detector.windows import EPOCH, on_grid
 
 TICK = timedelta(seconds=1)
 """How often is asked what is due: no interval is shorter, and asking costs next to nothing."""
@@ -120,7 +121,7 @@ class Daemon:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         every_second = IntervalTrigger(
-            seconds=int(TICK.total_seconds()), start_date=schedule.EPOCH, timezone=UTC
+            seconds=int(TICK.total_seconds()), start_date=EPOCH, timezone=UTC
         )
         scheduler.add_job(self._tick, every_second, next_run_time=datetime.now(UTC))
         scheduler.start()
@@ -182,7 +183,7 @@ class Daemon:
             if not self._part.owns(rule.rule_id):
                 self._last.pop(rule.rule_id, None)
                 continue
-            last, slot = self._last.get(rule.rule_id), schedule.on_grid(now, rule.interval)
+            last, slot = self._last.get(rule.rule_id), on_grid(now, rule.interval)
             if last is None:
                 due[rule] = now
             elif last < slot:

@@ -12,8 +12,8 @@ from datetime import timedelta
 
 from detector.model import Gap, Rule, RunRecord, Window
 from detector.run import lockstep
-from detector.run.schedule import cut
-from detector.windows import merged, told_once, without
+from detector.run.schedule import coarse
+from detector.windows import cut, merged, told_once, without
 
 AT_MOST = 32
 """Pieces of a span: every rule is asked once a piece, and every piece is a write of its own."""
@@ -37,6 +37,11 @@ class Piece:
     def done(self) -> bool:
         return not self.asks
 
+    @property
+    def stepwise(self) -> bool:
+        """Whether it has to wait for the one before it: its answer depends on what that found."""
+        return any(rule.stepwise for rule, _ in self.asks)
+
 
 def step(window: Window) -> timedelta:
     """The grid on which `window` is cut: not finer than a minute, not coarser than a week."""
@@ -47,14 +52,17 @@ def step(window: Window) -> timedelta:
 def plan(
     wanted: Mapping[Rule, Iterable[Window]], covered: Mapping[Rule, Sequence[Window]]
 ) -> list[Piece]:
-    """All pieces of the wanted spans, oldest first, less what is covered already."""
-    whole: dict[Window, list[Rule]] = {}
+    """All pieces of the wanted spans, oldest first, less what is covered already.
+
+    Stepwise rules have pieces of their own, cut where their slots end.
+    """
+    whole: dict[tuple[Window, bool], list[Rule]] = {}
     for rule, spans in wanted.items():
         for span in merged(spans):
-            for window in cut(span, step(span)):
-                whole.setdefault(window, []).append(rule)
-    oldest = sorted(whole, key=lambda window: (window.start, window.end))
-    return [_piece(window, whole[window], covered) for window in oldest]
+            for window in cut(span, coarse(step(span), rule)):
+                whole.setdefault((window, rule.stepwise), []).append(rule)
+    oldest = sorted(whole, key=lambda one: (one[0].start, one[0].end, one[1]))
+    return [_piece(one[0], whole[one], covered) for one in oldest]
 
 
 def _piece(

@@ -6,14 +6,13 @@ backfill cut time at the same places.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from detector.model import Checkpoint, Rule, Window
-from detector.windows import merged, without
+from detector.windows import cut, merged, on_grid, without
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 JITTER = timedelta(seconds=5)
 REMEMBERED = timedelta(days=30)
 """How long floods are remembered: longer than any look-back."""
@@ -66,13 +65,13 @@ class Outcome:
     rule_hash: str = ""
 
 
-def on_grid(time: datetime, interval: timedelta) -> datetime:
-    """The latest multiple of `interval` since the epoch that is not after `time`."""
-    return EPOCH + (time - EPOCH) // interval * interval
-
-
 def live_window(rule: Rule, now: datetime) -> Window:
-    """The window a rule asks for when nothing is known of it: `from` to `to`, seen from `now`."""
+    """The window a rule asks for when nothing is known of it: `from` to `to`, seen from `now`.
+
+    A stepwise rule's is the last slot: its detection looks from there as far back as `from` says.
+    """
+    if rule.stepwise:
+        return Window(_whole_ms(now - rule.interval), _whole_ms(now))
     return Window(_whole_ms(now - rule.lookback), _whole_ms(now - rule.delay))
 
 
@@ -99,7 +98,9 @@ def due(
     reachable = [Window(max(w.start, horizon), w.end) for w in waiting if w.end > horizon]
     return Plan(
         live=live,
-        backlog=tuple(piece for window in reachable for piece in cut(window, catch_up.chunk)),
+        backlog=tuple(
+            piece for window in reachable for piece in cut(window, coarse(catch_up.chunk, rule))
+        ),
         opened=opened,
         too_old=tuple(Window(w.start, min(w.end, horizon)) for w in waiting if w.start < horizon),
     )
@@ -163,13 +164,9 @@ def believed(checkpoint: Checkpoint, now: datetime, limit: timedelta) -> Checkpo
     return replace(checkpoint, end=end if checkpoint.since is None else max(end, checkpoint.since))
 
 
-def cut(window: Window, interval: timedelta) -> Iterator[Window]:
-    """`window` in pieces that end on the grid of `interval`, oldest first."""
-    start = window.start
-    while start < window.end:
-        end = min(on_grid(start, interval) + interval, window.end)
-        yield Window(start, end)
-        start = end
+def coarse(step: timedelta, rule: Rule) -> timedelta:
+    """`step`, or the next longer that cuts a stepwise rule's time only where its slots end."""
+    return -(-step // rule.interval) * rule.interval if rule.stepwise else step
 
 
 def advance(
@@ -202,10 +199,18 @@ def _remembered(flooded: Iterable[Window], now: datetime) -> tuple[Window, ...]:
 
 def lateness(rule: Rule) -> timedelta:
     """How long after its time an event may become searchable and still be found by a live run."""
-    return overlap(rule) + rule.delay
+    return _beyond(rule) + rule.delay
 
 
 def overlap(rule: Rule) -> timedelta:
+    """How far a window reaches into what is covered, for events that became searchable late.
+
+    A stepwise rule's slots do not overlap: what is seen from their ends does.
+    """
+    return timedelta(0) if rule.stepwise else _beyond(rule)
+
+
+def _beyond(rule: Rule) -> timedelta:
     """How far `from` reaches beyond the interval: what a late event has to become searchable."""
     return max(rule.lookback - rule.delay - rule.interval, timedelta(0))
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from detector.model import Checkpoint, Rule, Window
 from detector.run import schedule
 from detector.run.schedule import CatchUp, Outcome
+from detector.windows import cut
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -71,7 +72,7 @@ def test_due_gives_up_what_is_older_than_the_catch_up_limit_and_says_so() -> Non
 
 
 def test_cut_ends_its_pieces_on_the_grid() -> None:
-    pieces = list(schedule.cut(window(-61, 3), minutes(60)))
+    pieces = list(cut(window(-61, 3), minutes(60)))
     assert pieces == [window(-61, -60), window(-60, 0), window(0, 3)]
 
 
