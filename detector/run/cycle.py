@@ -6,7 +6,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count, islice
 from typing import TypeAlias
@@ -313,8 +313,9 @@ class _Cycle:
                 for rule_id, outcome in pending.items()
             ]
             conflicts = self.store.save_checkpoints(saved)
-            pending = {rule_id: pending[rule_id] for rule_id in conflicts}
             found = self.store.checkpoints(list(outcomes))
+            mine = {one.rule_id for one in saved if _same(one, found.get(one.rule_id))}
+            pending = {rule_id: pending[rule_id] for rule_id in conflicts - mine}
             latest |= {rule_id: self.believed(one) for rule_id, one in found.items()}
             if not pending:
                 return
@@ -332,6 +333,11 @@ def _outcome(run: Run, plan: Plan, gaps: Sequence[Gap]) -> Outcome:
         flooded=tuple(gap.window for gap in gaps if gap.reason == floods.REASON),
         rule_hash=run.rule.hash,
     )
+
+
+def _same(saved: Checkpoint, found: Checkpoint | None) -> bool:
+    """Whether it was this that was saved, though the answer was lost."""
+    return found is not None and replace(found, version=saved.version) == saved
 
 
 def _going_on(runs: Sequence[Run], failures: Counter[Rule]) -> list[Rule]:
