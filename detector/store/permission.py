@@ -60,4 +60,4 @@ class Permission:
                 index=[{"names": names, "privileges": ["read"]}]
             )
         )
-        return {one.pattern for one in privileges.missing(answer) if one.pattern is not None}
+        return {one.pattern for one in privileges.missing(answer.body) if one.pattern is not None}
