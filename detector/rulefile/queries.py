@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,8 @@ from detector.text.faults import KeyPath
 READ = frozenset({"eql", "query", "threshold", "new_terms", "threat_match"})
 """The types whose query is read here."""
 
+_HEAD = re.compile(r'\s*(?:"[^"]*"|`[^`]*`|[\w.-]+)\s+where\b')
+
 
 def read(text: Text, rule_id: str | None, report: Report) -> Query | None:
     """The query narrowed down by the filters; None where it cannot be read, or is of no such type.
@@ -30,10 +33,10 @@ def read(text: Text, rule_id: str | None, report: Report) -> Query | None:
     filters = _filters(text, rule_id, report)
     if where is None or filters is None:
         return None
-    narrowed = _narrowed(where, filters)
-    for doubt in doubts.doubts(narrowed):
+    narrow = narrowed(where, filters)
+    for doubt in doubts.doubts(narrow):
         report.add(doubt, text.value(("query",)), level="warning", rule_id=rule_id)
-    return narrowed
+    return narrow
 
 
 def _query(text: Text, type_: str, rule_id: str | None, report: Report) -> Query | None:
@@ -69,7 +72,24 @@ def _filters(text: Text, rule_id: str | None, report: Report) -> Node | None:
     return tree.all_of(nodes)
 
 
-def _narrowed(query: Query, filters: Node) -> Query:
+def condition(query: str, language: str, data: Mapping[str, Any]) -> Node:
+    """A condition alone, in the language of the rule with these keys, as exceptions have it.
+
+    EQL's category and `where` may be left out. Raises LanguageError.
+    """
+    bare = language == "eql" and _HEAD.match(query) is None
+    try:
+        read = _PARSERS[language](f"any where\n{query}" if bare else query, data)
+    except LanguageError as error:
+        if bare and error.place is not None:
+            error.place = replace(error.place, line=max(1, error.place.line - 1))
+        raise
+    if isinstance(read, tree.Piped | tree.Sequence | tree.Sample):
+        raise LanguageError("an exception asks of one event", hint="a condition without pipes")
+    return read
+
+
+def narrowed(query: Query, filters: Node) -> Query:
     """A filter holds for every event of a sequence or sample."""
 
     def both(where: Node) -> Node:
