@@ -9,6 +9,7 @@ import typer
 from rich.syntax import Syntax
 
 from detector.cli import options, show, wiring
+from detector.detect import joining
 from detector.language import dsl, eql, fields, tree
 from detector.model import Rule
 
@@ -51,9 +52,7 @@ def compiled_rule(rule: Rule) -> dict[str, Any]:
     """The document of `compile --json`."""
     searches = []
     if not rule.unsupported:
-        compiled = dsl.translate(cast("tree.Node", rule.where), fields.ECS)
-        residual = None if compiled.residual is None else eql.condition(compiled.residual)
-        searches = [{"query": compiled.query, "residual": residual}]
+        searches = [_search(where) for where in _conditions(rule)]
     return {
         "rule_id": rule.rule_id,
         "type": rule.type,
@@ -61,6 +60,19 @@ def compiled_rule(rule: Rule) -> dict[str, Any]:
         "searches": searches,
         "unsupported": rule.unsupported,
     }
+
+
+def _conditions(rule: Rule) -> list[tree.Node]:
+    """What is asked for: of a sequence or sample once for each different step."""
+    if isinstance(rule.where, tree.Sequence | tree.Sample):
+        return [role.where for role in joining.of(rule).roles]
+    return list(tree.conditions(cast("tree.Query", rule.where)))
+
+
+def _search(where: tree.Node) -> dict[str, Any]:
+    compiled = dsl.translate(where, fields.ECS)
+    residual = None if compiled.residual is None else eql.condition(compiled.residual)
+    return {"query": compiled.query, "residual": residual}
 
 
 def _show(rule: Rule, compiled: dict[str, Any]) -> None:

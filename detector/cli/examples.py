@@ -44,11 +44,14 @@ class Outcome:
 
 
 def documents(rule: Rule, example: Example, now: datetime, index: str) -> list[Stored]:
-    """The example's events, with times counted back from `now`; one without a time is 30 s old."""
+    """The example's events, with times counted back from `now`; one without a time is 30 s old.
+
+    Several without a time come in the order they are written in.
+    """
     stored = []
     for number, event in enumerate(example.events):
         source = timed(event, now)
-        source.setdefault("@timestamp", iso(now - DEFAULT_AGO))
+        source.setdefault("@timestamp", iso(now - DEFAULT_AGO + number * UNITS["ms"]))
         stored.append(Stored(index, f"{rule.rule_id}/{example.line}/{number}", source))
     return stored
 
@@ -100,5 +103,29 @@ def judge(
 
 
 def _why(rule: Rule, stored: Sequence[Stored]) -> str:
-    where = cast("tree.Node", rule.where)
-    return "\n".join(describe(explain(where, document.source)) for document in stored)
+    where = cast("tree.Query", rule.where)
+    if isinstance(where, tree.Sequence | tree.Sample):
+        return "\n".join(_steps(where, stored))
+    (condition,) = tree.conditions(where)
+    return "\n".join(describe(explain(condition, document.source)) for document in stored)
+
+
+def _steps(query: tree.Sequence | tree.Sample, stored: Sequence[Stored]) -> Iterator[str]:
+    """Which events fit which step, and why none does."""
+    empty = False
+    for number, step in enumerate(query.steps, start=1):
+        told = [explain(step.where, document.source) for document in stored]
+        fitting = [str(n) for n, one in enumerate(told, start=1) if one.held]
+        name = f"step {number}{' (absent)' if step.absent else ''}"
+        yield f"{'+' if fitting else '-'} {name}: {_events(fitting)}"
+        if fitting or step.absent:
+            continue
+        empty = True
+        for one in told:
+            yield from (f"  {line}" for line in describe(one).splitlines())
+    if not empty:
+        yield "  the rest is their keys, their order and the time between them"
+
+
+def _events(numbers: Sequence[str]) -> str:
+    return f"fits event {', '.join(numbers)}" if numbers else "fits no event"

@@ -21,7 +21,7 @@ SHOWN = [
     "user.name",
     "process.name",
 ]
-TIME, UUID = "@timestamp", "kibana.alert.uuid"
+TIME, UUID, PART = "@timestamp", "kibana.alert.uuid", "kibana.alert.group.index"
 PAGE = 1_000
 OVERLAP = timedelta(minutes=10)
 """Longer than a run takes; what a backfill writes after it has run that long is not shown."""
@@ -31,7 +31,10 @@ NOT_SHOWN = ["kibana.alert.rule.parameters", "kibana.alert.rule.note", "kibana.a
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which alerts: written since `since` (UTC), of these severities and rules (ids or names)."""
+    """Which alerts: written since `since` (UTC), of these severities and rules (ids or names).
+
+    Not the building blocks of an alert on several events: it stands for them.
+    """
 
     since: datetime | None = None
     severities: Sequence[str] = ()
@@ -50,7 +53,7 @@ class Wanted:
                 {"terms": {"kibana.alert.rule.name": names}},
             ]
             filters.append({"bool": {"should": either, "minimum_should_match": 1}})
-        return {"bool": {"filter": filters}}
+        return {"bool": {"filter": filters, "must_not": [{"exists": {"field": PART}}]}}
 
 
 def newest(store: ElasticStore, wanted: Wanted, limit: int) -> list[Json]:

@@ -53,7 +53,8 @@ def histories(draw: st.DrawFn) -> list[naive.Event]:
         st.integers(0, ROLES - 1), st.lists(key, min_size=1, max_size=2, unique=True), max_size=3
     )
     gaps = draw(st.lists(st.tuples(st.integers(0, 4), hits), max_size=25))
-    time, events = 0, []
+    time = 0
+    events: list[naive.Event] = []
     for number, (gap, taken) in enumerate(gaps):
         time += gap
         events.append((time, document(number, time), taken))

@@ -10,7 +10,7 @@ import pytest
 
 from detector.detect import joining
 from detector.detect.joining import Keys
-from detector.detect.matching import Matcher
+from detector.detect.matching import Completed, Matcher
 from detector.detect.sample import Sampler
 from detector.language import dates, eql, evaluate, tree
 from detector.language.fields import FieldTable
@@ -81,7 +81,7 @@ def sequences_of(query: tree.Sequence, dataset: str) -> list[list[int]]:
     keys, matcher = Keys(roles, known), Matcher(shape)
     events = history(dataset)
     place = {id(document): n for n, (_, document) in enumerate(events)}
-    completed = []
+    completed: list[Completed] = []
     for time, document in events:
         source = document.source
         hits = {n: keys.of(n, source) for n, test in enumerate(holds) if test(source)}
