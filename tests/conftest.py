@@ -15,9 +15,16 @@ from detector.node import jars
 
 os.environ["NODE_PYTHON"] = sys.executable  # read by the executable below
 
+COSTS = ("node", "slow")
+
 elasticsearch_node = factories.elasticsearch_proc(
     executable=Path(__file__).parent / "node" / "elasticsearch", port=None
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the fast ones first: what is wrong is said soon."""
+    items.sort(key=lambda item: [item.get_closest_marker(mark) is not None for mark in COSTS])
 
 
 @pytest.fixture(scope="session")

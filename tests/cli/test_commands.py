@@ -157,6 +157,7 @@ def started(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_down_is_said_soon_and_once() -> None:
     commands = ("once", "alerts", "setup", "status", "check")
     began = time.monotonic()
@@ -333,6 +334,7 @@ def test_a_secret_is_never_shown(
     assert SECRET not in repr(result.exception)
 
 
+@pytest.mark.slow
 def test_a_secret_that_is_used_is_never_shown() -> None:
     commands = (
         ("once", "--rules", RULES),

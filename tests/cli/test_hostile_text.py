@@ -106,6 +106,7 @@ def harmless(text: str, *, terminal: bool = False) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["check"], ["check", "--json"], ["test"], ["test", "--json"],
                                      ["compile"], ["compile", "--json"]], ids=" ".join)  # fmt: skip
 def test_what_a_rule_says_is_shown_without_acting(tmp_path: Path, command: list[str]) -> None:
@@ -114,6 +115,7 @@ def test_what_a_rule_says_is_shown_without_acting(tmp_path: Path, command: list[
     assert harmless(drawn(arguments), terminal=True)
 
 
+@pytest.mark.slow
 def test_what_a_configuration_says_is_shown_without_acting(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(

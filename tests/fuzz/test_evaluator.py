@@ -17,6 +17,8 @@ from detector.errors import LanguageError
 from detector.language import eql, evaluate, fields, functions, kuery, pattern, regexp
 from tests.language import strategies
 
+pytestmark = pytest.mark.slow
+
 FUZZ = settings(
     max_examples=200,
     deadline=None,

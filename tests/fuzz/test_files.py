@@ -21,6 +21,8 @@ from detector.errors import DetectorError, SettingsError
 from detector.text import durations
 from tests.language.shared import ROOT
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 5.0  # of processor time, for the worst of files on a slow machine
 FUZZ = settings(
     max_examples=300,

@@ -73,6 +73,7 @@ def test_jar_altered_in_the_cache_is_refused(mirror: Path, tmp_path: Path) -> No
     assert "delete" in (error.value.hint or "")
 
 
+@pytest.mark.slow
 def test_no_network_and_an_empty_cache_give_one_error_with_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,11 +10,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from detector.model import Answer, Checkpoint, Question, Rule
 from detector.run.cycle import Report
 from detector.run.daemon import Daemon, Fixed
 from detector.store.memory import MemoryStore, Stored
 from tests.builders import TERMS, make_rule, shell_event, stored
+
+pytestmark = pytest.mark.slow
 
 
 class Slow(MemoryStore):

@@ -18,6 +18,8 @@ from tests.builders import TERMS, make_rule
 from tests.run.test_daemon import Kept as KeptReports
 from tests.run.test_daemon import Slow, running
 
+pytestmark = pytest.mark.slow
+
 PERIOD = 0.5
 TAKEN_OVER = 2 * PERIOD
 RULES = [f"rule-{n}" for n in range(30)]

@@ -239,6 +239,7 @@ def test_a_clock_that_is_set_back_by_an_hour_stops_no_rule() -> None:
     assert set(events[:-6]) <= lab.alerted
 
 
+@pytest.mark.slow
 def test_one_rules_backlog_does_not_keep_the_others_from_their_time() -> None:
     asked: list[float] = []
 
@@ -306,6 +307,7 @@ bounded = settings(
 )
 
 
+@pytest.mark.slow
 @bounded
 @given(
     changes=st.sampled_from(RULES),
