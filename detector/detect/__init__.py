@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from detector.detect import eql, query
+from detector.detect import eql, new_terms, query, threshold
 from detector.errors import RuleError
 from detector.model import Detection, Rule, Search, Window
 
 Detector: TypeAlias = Callable[[Rule, Window, tuple[str, ...]], Detection]
 
-DETECTORS: dict[str, Detector] = {"eql": eql.detect, "query": query.detect}
+DETECTORS: dict[str, Detector] = {
+    "eql": eql.detect,
+    "query": query.detect,
+    "threshold": threshold.detect,
+    "new_terms": new_terms.detect,
+}
 
 
 def searches(rule: Rule, window: Window) -> tuple[Search, ...]:

@@ -14,6 +14,8 @@ from detector.language import dates, evaluate
 from detector.model import Document, Match, Rule, Search, Window
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""What can be asked for, wherever it is written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +146,8 @@ class Inquiry:
 
 def _around(start: datetime, end: datetime, span: timedelta) -> Window:
     """From `span` before to `span` after, both inside."""
-    try:
-        return Window(start - span, end + span + MILLISECOND)
-    except OverflowError:
-        return Window(EPOCH, datetime.max.replace(tzinfo=UTC))
+    before, after = start - FIRST, LAST - end
+    return Window(start - min(span, before), end + min(span + MILLISECOND, after))
 
 
 def _instant(document: Document, name: str) -> datetime | bool | None:

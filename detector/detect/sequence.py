@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TypeAlias, cast
 
 from detector.detect import joining, pipes
-from detector.detect.inquiry import EPOCH, Inquiry, Reach, Seed
+from detector.detect.inquiry import EPOCH, FIRST, LAST, Inquiry, Reach, Seed
 from detector.detect.joining import MILLISECOND
 from detector.detect.matching import Completed, Matcher
 from detector.detect.merging import Order, Ordered, Stream, ready
@@ -54,7 +54,7 @@ def _on_time(work: Inquiry) -> Detection:
     """Sequences with an event that happened in the window; most often there is no such event."""
     window = work.window
     if work.joined.shape.waits:  # what happened before may have become certain only now
-        window = Window(window.start - work.joined.span, window.end)
+        window = Window(work.whole.window.start, window.end)
     first = replace(work.whole, window=window)
     needed = work.joined.needed
     pages = cast("Asked", (yield Ask(tuple(work.search(role, first) for role in needed))))
@@ -95,7 +95,7 @@ def _late(work: Inquiry) -> Detection:
         for stream, page in zip(asking, pages, strict=True):
             stream.next = cast("Search | None", page.next)
             seeds += work.seeds(stream.role, page.documents, work.whole)
-        everywhere = replace(work.whole, window=Window(EPOCH, datetime.max.replace(tzinfo=UTC)))
+        everywhere = replace(work.whole, window=Window(FIRST, LAST))
         for stretch in _stretches(seeds, 2 * work.joined.span):
             yield from _through(work, work.reach(stretch, everywhere), late=True)
 
