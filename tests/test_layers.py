@@ -19,7 +19,7 @@ ALLOWED = {
     "text": {"errors"},
     "rulefile": {"errors", "model", "language", "packaged", "text"},
     "settings": {"errors", "model", "packaged", "text"},
-    "detect": {"errors", "model", "language"},
+    "detect": {"errors", "model", "language", "windows"},
     "alerts": {"errors", "model", "language"},
     "store": {"errors", "model", "language", "windows"},
     "node": {"errors"},

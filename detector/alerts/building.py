@@ -1,8 +1,11 @@
-"""A match in, its alert out: of one document that alone, of several with a block for each."""
+"""A match in, its alert out: of one document that alone, of several with a block for each.
+
+Documents that only show what a group of events has in common make one alert together.
+"""
 
 from __future__ import annotations
 
-from detector.alerts import group, layers
+from detector.alerts import group, layers, terms
 from detector.model import Alert, Execution, Match, Rule
 
 
@@ -13,6 +16,8 @@ def build(match: Match, rule: Rule, execution: Execution) -> Alert:
     under the same rule and space has the same id and index, whenever it is built; so have the
     `blocks` of a match of several documents.
     """
+    if match.group is not None:
+        return terms.build(match, match.group, rule, execution)
     if len(match.documents) > 1:
         return group.build(match, rule, execution)
     return layers.build(match, rule, execution)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from detector.alerts import instants, overrides, reading, reason
-from detector.model import Document, Execution, Match, Rule, Source
+from detector.model import Document, Execution, Group, Match, Rule, Source
 
 Patterns: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -35,6 +35,8 @@ _COMPACT = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=
 
 def alert_id(match: Match, rule: Rule, execution: Execution) -> str:
     """SHA-256, in hex, of compact JSON: the rule's uuid, the space, the events' identity."""
+    if match.group is not None:
+        return of_group(match.group, rule, execution)
     sources = [seen(document, rule, execution) for document in match.documents]
     if len(sources) > 1:
         return of_events(match.documents, sources, rule, execution)
@@ -67,6 +69,17 @@ def of_events(
     uuid_ = rule_uuid(rule.rule_id, execution.space)
     events = [_of(*one, rule, execution) for one in zip(documents, sources, strict=True)]
     return _digest([uuid_, execution.space, "events", events])
+
+
+def of_group(group: Group, rule: Rule, execution: Execution) -> str:
+    """The id of the alert for a group: its terms, and when its first event was.
+
+    Where several events have that time, whichever of them is taken makes the same alert.
+    """
+    uuid_ = rule_uuid(rule.rule_id, execution.space)
+    terms = [list(term) for term in group.terms]
+    first = instants.stamp(group.first)
+    return _digest([uuid_, execution.space, rule.type, terms, first])
 
 
 def of_block(group: str, number: int) -> str:

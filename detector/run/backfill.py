@@ -72,7 +72,7 @@ def run(
     memory = Memory(store, able, window, {} if manner.dry else found, clock())
     if again and found and not manner.dry:
         memory.forget()
-    plan = pieces.plan(dict.fromkeys(able, (window,)), memory.covered)
+    plan = pieces.plan(dict.fromkeys(able, (window,)), memory.covered, dry=manner.dry)
     if any(piece.begun for piece in plan):
         manner.progress.say(_resuming(plan, memory.since))
     backfill = _Backfill(store, terms, clock, manner, plan, memory)
@@ -93,8 +93,9 @@ def fill(
     """
     able = runnable(list(wanted))
     store.backfilled([rule.rule_id for rule in able])  # refuses to begin where setup is missing
-    plan = pieces.plan({rule: wanted[rule] for rule in able}, {})
-    return _Backfill(store, terms, clock, manner or Manner(), plan).report(able)
+    manner = manner or Manner()
+    plan = pieces.plan({rule: wanted[rule] for rule in able}, {}, dry=manner.dry)
+    return _Backfill(store, terms, clock, manner, plan).report(able)
 
 
 def _resuming(plan: Sequence[Piece], since: datetime) -> str:
@@ -197,7 +198,7 @@ class _Backfill:
                 rule,
                 window,
                 "backfill",
-                self.terms.execution(now, window.end, kind="backfill"),
+                self.terms.execution(now, window.end, "backfill", shadow=rule.shadow),
                 Budget(None),
             )
             for rule, window in piece.asks

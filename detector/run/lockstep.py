@@ -117,7 +117,7 @@ class Run:
         except StopIteration:
             self.step, self.done = None, True
         except Exception as error:  # noqa: BLE001 - a rule's fault ends its own run, not the cycle
-            self.fault = "own"
+            self.fault = None if isinstance(error, Unavailable) else "own"
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
@@ -210,7 +210,8 @@ def begin(rule: Rule, window: Window, kind: Kind, execution: Execution, budget: 
         detection = detect(rule, window, fields)
     except Exception as error:  # noqa: BLE001 - a rule's fault ends its own run, not the cycle
         detection = _failing(error)
-    return Run(rule, window, kind, execution, budget, detection)
+    said = list(rule.warnings)
+    return Run(rule, window, kind, execution, budget, detection, warnings=said)
 
 
 def _failing(error: Exception) -> Detection:

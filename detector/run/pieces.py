@@ -50,16 +50,21 @@ def step(window: Window) -> timedelta:
 
 
 def plan(
-    wanted: Mapping[Rule, Iterable[Window]], covered: Mapping[Rule, Sequence[Window]]
+    wanted: Mapping[Rule, Iterable[Window]],
+    covered: Mapping[Rule, Sequence[Window]],
+    *,
+    dry: bool = False,
 ) -> list[Piece]:
     """All pieces of the wanted spans, oldest first, less what is covered already.
 
-    Stepwise rules have pieces of their own, cut where their slots end.
+    Stepwise rules have pieces of their own, cut where their slots end; where nothing is written
+    they have one, since what it would have written cannot be asked for.
     """
     whole: dict[tuple[Window, bool], list[Rule]] = {}
     for rule, spans in wanted.items():
         for span in merged(spans):
-            for window in cut(span, coarse(step(span), rule)):
+            whole_span = dry and rule.stepwise
+            for window in [span] if whole_span else cut(span, coarse(step(span), rule)):
                 whole.setdefault((window, rule.stepwise), []).append(rule)
     oldest = sorted(whole, key=lambda one: (one[0].start, one[0].end, one[1]))
     return [_piece(one[0], whole[one], covered) for one in oldest]
