@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from detector.errors import LanguageError
-from detector.language import doubts, eql, evaluate, explain, fields, tree
+from detector.language import doubts, eql, evaluate, fields, tree
 from detector.language.fields import ECS, FieldTable, Kind
 from detector.language.tree import Node
 
@@ -122,20 +122,6 @@ def test_a_predicate_is_made_once_for_many_documents() -> None:
     holds = evaluate.predicate(parsed('process.name : ("b*", "ZSH")'))
     names = ["bash", "zsh", "sh", "Bourne"]
     assert [name for name in names if holds({"process.name": name})] == ["bash", "zsh", "Bourne"]
-
-
-def test_an_explanation_shows_each_clause_with_its_values() -> None:
-    node = parsed('a == "x" and not (b : "y*" or length(c) > 2)')
-    found = explain.explain(node, {"a": ["x", "z"], "c": "abc"})
-    assert explain.describe(found).split("\n") == [
-        "- and",
-        '  + a == "x"    [a: "x", "z"]',
-        "  - not",
-        "    + or",
-        '      - b : "y*"    [b: missing]',
-        '      + length(c) > 2    [c: "abc"]',
-    ]
-    assert (found.held, found.children[0].values) == (False, {"a": ["x", "z"]})
 
 
 def test_a_literal_of_the_wrong_type_is_doubted() -> None:
