@@ -111,6 +111,11 @@ def _needs(rule: Rule) -> Iterator[Need]:
         need = _need(leaf)
         if need is not None and not stands_for_several(need.name):
             yield need
+    if isinstance(rule.where, tree.Sequence | tree.Sample):
+        for key in dict.fromkeys(k for step in rule.where.steps for k in rule.where.by + step.by):
+            kind = kind_of(key.name, ECS)
+            if kind in NAMES:  # partners are looked for by whole values, which text has none of
+                yield Need(key.name, kind, frozenset(Kind) - {Kind.TEXT, Kind.OPAQUE})
 
 
 def _need(leaf: tree.Leaf) -> Need | None:

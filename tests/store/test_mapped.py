@@ -50,6 +50,12 @@ CASES: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
         [("error", "process.name is object in events, where the rule needs keyword")],
     ),
     (
+        "a key that is analysed text",
+        "sequence by host.id [any where true] [any where true]",
+        {"host.id": {"text": {}}},
+        [("error", "host.id is text in events, where the rule needs keyword")],
+    ),
+    (
         "not mapped",
         'any where process.name == "x" and host.name != null',
         {"process.name": {"keyword": {}}},
