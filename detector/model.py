@@ -34,13 +34,15 @@ class Window:
 class Example:
     """A proof a rule carries: these events make `alerts` alerts.
 
-    Times in an event may be relative to the run (`-30s`); ids may be absent.
+    Times in an event may be relative to the run (`-30s`); ids may be absent. `history` is what was
+    logged before.
     """
 
     name: str
     events: tuple[Source, ...]
     alerts: int
     line: int = 1
+    history: tuple[Source, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +55,8 @@ class Rule:
     Elastic's own name, as alerts carry them. `hash` is the same for the same meaning, `commit` the
     git commit its folder is checked out at, or empty. A `stepwise` rule's answer depends on where
     its view begins and ends: it is asked once for each slot of its grid, in their order. `history`
-    is how far before the run it looks for what has been there already.
+    is how far before the run it looks for what has been there already. The alerts of a `shadow`
+    rule are kept apart from all others. `warnings` are said with each of its runs.
     """
 
     rule_id: str
@@ -81,6 +84,8 @@ class Rule:
     commit: str = ""
     stepwise: bool = False
     history: timedelta = timedelta(0)
+    shadow: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +171,15 @@ class Bucket:
 class Earlier:
     """A question to the store: what alerts of this rule bear one of `keys` and reach into `window`.
 
-    Sees every alert written before it is asked. `after` is the id at which a page ended.
+    Sees every alert written before it is asked: those of a `shadow` rule or those of all others.
+    `after` is the id at which a page ended.
     """
 
     rule_id: str
     window: Window
     keys: tuple[str, ...]
     after: str | None = None
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

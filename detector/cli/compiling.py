@@ -9,7 +9,7 @@ import typer
 from rich.syntax import Syntax
 
 from detector.cli import options, show, wiring
-from detector.detect import joining
+from detector.detect import joining, new_terms, threshold
 from detector.language import dsl, eql, fields, tree
 from detector.model import Rule
 
@@ -52,7 +52,7 @@ def compiled_rule(rule: Rule) -> dict[str, Any]:
     """The document of `compile --json`."""
     searches = []
     if not rule.unsupported:
-        searches = [_search(where) for where in _conditions(rule)]
+        searches = [_search(where) | _grouped(rule) for where in _conditions(rule)]
     return {
         "rule_id": rule.rule_id,
         "type": rule.type,
@@ -75,6 +75,26 @@ def _search(where: tree.Node) -> dict[str, Any]:
     return {"query": compiled.query, "residual": residual}
 
 
+def _grouped(rule: Rule) -> dict[str, Any]:
+    """By which fields documents are counted, and how many there must be or since when none."""
+    if rule.type == "threshold":
+        limits = threshold.limits(rule)
+        groups = {"by": list(limits.by), "least": limits.least, "distinct": dict(limits.distinct)}
+        return {"groups": groups}
+    if rule.type == "new_terms":
+        since = rule.parameters["history_window_start"]
+        return {"groups": {"by": list(new_terms.by(rule)), "none_since": since}}
+    return {}
+
+
+def _told(groups: dict[str, Any]) -> str:
+    named = ", ".join(groups["by"])
+    if "none_since" in groups:
+        return f"new values of {named}: none since {groups['none_since']}"
+    distinct = "".join(f", {least} values of {name}" for name, least in groups["distinct"].items())
+    return f"at least {groups['least']} with the same {named or 'condition'}{distinct}"
+
+
 def _show(rule: Rule, compiled: dict[str, Any]) -> None:
     console = show.out()
     console.print(show.styled(f"# {rule.name} ({', '.join(rule.index)})", "bold"))
@@ -88,6 +108,8 @@ def _show(rule: Rule, compiled: dict[str, Any]) -> None:
             typer.echo(text)
         if search["residual"]:
             console.print(show.styled(f"# checked on every hit: {search['residual']}", "yellow"))
+        if "groups" in search:
+            console.print(show.styled(f"# counted: {_told(search['groups'])}", "yellow"))
 
 
 app = options.app(compile_)

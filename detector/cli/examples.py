@@ -12,11 +12,12 @@ from detector.cli.reports import iso
 from detector.language import tree
 from detector.language.explain import describe, explain
 from detector.language.fields import ECS, Kind, kind_of
-from detector.model import Example, Rule, Window
-from detector.run import proof
+from detector.model import Example, Rule
+from detector.run import proof, schedule
 from detector.run.cycle import Terms
 from detector.store.base import Store
 from detector.store.memory import MemoryStore, Stored
+from detector.windows import on_grid
 
 AGO = re.compile(r"-(\d+)(ms|s|m|h|d)")
 UNITS = {
@@ -46,14 +47,30 @@ class Outcome:
 def documents(rule: Rule, example: Example, now: datetime, index: str) -> list[Stored]:
     """The example's events, with times counted back from `now`; one without a time is 30 s old.
 
-    Several without a time come in the order they are written in.
+    Several without a time come in the order they are written in. Of its history those without a
+    time come 30 s before all that the rule looks at.
     """
-    stored = []
-    for number, event in enumerate(example.events):
-        source = timed(event, now)
-        source.setdefault("@timestamp", iso(now - DEFAULT_AGO + number * UNITS["ms"]))
-        stored.append(Stored(index, f"{rule.rule_id}/{example.line}/{number}", source))
-    return stored
+    run, own = moment(rule, now), f"{rule.rule_id}/{example.line}"
+    events = _placed(example.events, run, run - DEFAULT_AGO)
+    history = _placed(example.history, run, run - rule.lookback - DEFAULT_AGO)
+    return [
+        *(Stored(index, f"{own}/history/{n}", source) for n, source in enumerate(history)),
+        *(Stored(index, f"{own}/{n}", source) for n, source in enumerate(events)),
+    ]
+
+
+def moment(rule: Rule, now: datetime) -> datetime:
+    """When the rule is run: a stepwise one where its slots end, so that it sees one view."""
+    return on_grid(now, rule.interval) if rule.stepwise else now
+
+
+def _placed(
+    sources: Sequence[Mapping[str, Any]], run: datetime, usual: datetime
+) -> Iterator[dict[str, Any]]:
+    for number, written in enumerate(sources):
+        source = timed(written, run)
+        source.setdefault("@timestamp", iso(usual + number * UNITS["ms"]))
+        yield source
 
 
 def timed(source: Mapping[str, Any], now: datetime, path: str = "") -> dict[str, Any]:
@@ -94,9 +111,10 @@ def judge(
     terms: Terms,
 ) -> Outcome:
     """Run the rule where the example's documents lie; alerts on other documents do not count."""
-    window = Window(now - rule.lookback, now - rule.delay)
+    run = moment(rule, now)
+    window = schedule.live_window(rule, run)
     own = {document.id for document in stored}
-    found = proof.matches(store, rule, window, terms.execution(now, now))
+    found = proof.matches(store, rule, window, terms.execution(run, run))
     got = sum(any(document.id in own for document in m.documents) for m in found.values())
     outcome = Outcome(rule, example, got)
     return outcome if outcome.holds else replace(outcome, why=_why(rule, stored))
@@ -107,7 +125,11 @@ def _why(rule: Rule, stored: Sequence[Stored]) -> str:
     if isinstance(where, tree.Sequence | tree.Sample):
         return "\n".join(_steps(where, stored))
     (condition,) = tree.conditions(where)
-    return "\n".join(describe(explain(condition, document.source)) for document in stored)
+    told = [explain(condition, document.source) for document in stored]
+    lines = [describe(one) for one in told]
+    if rule.stepwise and any(one.held for one in told):
+        lines.append("  the rest is how many events have which values, and when")
+    return "\n".join(lines)
 
 
 def _steps(query: tree.Sequence | tree.Sample, stored: Sequence[Stored]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import typer
 
 from detector.cli import examples, options, show, wiring
 from detector.cli.examples import Outcome
-from detector.model import Rule
+from detector.model import Example, Rule
 from detector.run.cycle import Terms
 
 
@@ -57,15 +57,21 @@ def _on_elasticsearch(
     from detector.store import scratch  # noqa: PLC0415 - only with --url
 
     index = f"detector-test-{uuid.uuid4().hex[:12]}"
-    filed = [
-        (rule, example, examples.documents(rule, example, now, index))
-        for rule in rules
-        for example in rule.examples
-    ]
-    with scratch.index(store, index, [one for *_, stored in filed for one in stored]):
-        for rule, example, stored in filed:
-            here = replace(rule, index=(index,))
-            yield examples.judge(store, here, example, stored, now, terms)
+    for number, group in enumerate(_together(rules)):
+        name = f"{index}-{number}"
+        filed = [(*one, examples.documents(*one, now, name)) for one in group]
+        with scratch.index(store, name, [one for *_, stored in filed for one in stored]):
+            for rule, example, stored in filed:
+                here = replace(rule, index=(name,))
+                yield examples.judge(store, here, example, stored, now, terms)
+
+
+def _together(rules: Sequence[Rule]) -> list[list[tuple[Rule, Example]]]:
+    """Which examples may lie in one index: those that count events must not see others'."""
+    each = [(rule, example) for rule in rules for example in rule.examples]
+    shared = [one for one in each if not one[0].stepwise]
+    alone = [[one] for one in each if one[0].stepwise]
+    return [shared, *alone] if shared else alone
 
 
 def _show(rules: Sequence[Rule], outcomes: Sequence[Outcome], failed: Sequence[Outcome]) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from detector import alerts
 from detector.detect import detect
-from detector.model import Ask, Execution, Failure, Found, Match, Page, Rule, Window
+from detector.model import Ask, Earlier, Execution, Failure, Found, Match, Page, Rule, Window
 from detector.store.base import Store
 
 
 def matches(store: Store, rule: Rule, window: Window, execution: Execution) -> dict[str, Match]:
     """The matches of `rule` in `window` by the id of the alert each would become.
 
+    Nothing counts as said by earlier runs.
     Raises the `StoreError` of a search that failed.
     """
     found: dict[str, Match] = {}
@@ -20,7 +21,12 @@ def matches(store: Store, rule: Rule, window: Window, execution: Execution) -> d
         while True:
             match detection.send(reply):
                 case Ask(searches):
-                    reply = tuple(_page(answer) for answer in store.search(searches))
+                    asked = [one for one in searches if not isinstance(one, Earlier)]
+                    answers = iter(store.search(asked))
+                    reply = tuple(
+                        Page(()) if isinstance(one, Earlier) else _page(next(answers))
+                        for one in searches
+                    )
                 case Found(some):
                     for one in some:
                         found.setdefault(alerts.alert_id(one, rule, execution), one)
