@@ -18,6 +18,11 @@ def alias(space: str) -> str:
     return f"alerts-detector-{space}"
 
 
+def shadow(space: str) -> str:
+    """The space of alerts that are looked at before they count: none of `space`'s patterns fits."""
+    return f"{space}_shadow"
+
+
 def index(space: str, source: Source) -> str:
     """The index of the event's month; `-undated` for a time that is missing or not to be believed.
 

@@ -42,6 +42,7 @@ def check(
     else:
         for problem in problems:
             show.show_problem(problem)
+        _effects(loaded)
         _summary(loaded, problems)
     if any(problem.level == "error" for problem in problems):
         raise typer.Exit(1)
@@ -74,6 +75,20 @@ def _summary(loaded: Loaded, problems: Sequence[Problem]) -> None:
     show.say(said, "bold red" if errors else "green")
 
 
+def _effects(loaded: Loaded) -> None:
+    """What overlays have hit."""
+    rows = [
+        (
+            len(one.rules),
+            ", ".join(one.keys) or "only these run",
+            f"{one.place.file}:{one.place.line}",
+        )
+        for one in loaded.effects
+    ]
+    if rows:
+        show.out().print(show.table(("rules", "what", "overlay"), rows))
+
+
 def _json(loaded: Loaded, problems: Sequence[Problem]) -> dict[str, Any]:
     broken = {problem.file for problem in problems if problem.level == "error" and problem.file}
     return {
@@ -90,6 +105,15 @@ def _json(loaded: Loaded, problems: Sequence[Problem]) -> dict[str, Any]:
                 "hint": problem.hint,
             }
             for problem in problems
+        ],
+        "overlays": [
+            {
+                "file": one.place.file,
+                "line": one.place.line,
+                "keys": list(one.keys),
+                "rules": len(one.rules),
+            }
+            for one in loaded.effects
         ],
     }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -11,6 +13,7 @@ from detector import rulefile
 from detector.model import Problem, Rule
 from detector.rulefile import Loaded
 from detector.rulefile.revision import Revisions
+from detector.rulefile.tuning import Tuning
 
 LOOK, SETTLE = 5.0, 1.0
 """Seconds between two looks at the files, and for which a change must have come to rest."""
@@ -39,13 +42,17 @@ class RuleFiles:
         paths: Sequence[Path],
         log: Log,
         *,
+        tuning: Tuning = rulefile.UNTUNED,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         look: float = LOOK,
         settle: float = SETTLE,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._paths = list(paths)
-        self._mark = self._moving = _mark(paths)  # first: a change while they are read is seen
-        self.loaded = rulefile.load(paths)
+        self._tuning, self._clock = tuning, clock
+        self._mark = self._moving = self._marked()  # first: a change while they are read is seen
+        self.loaded = self._load()
+        self._until, self._tuned = self.loaded.until, self.loaded.tuned
         self._rules = list(self.loaded.rules)
         self._said = set(self.loaded.problems)
         self._log = log
@@ -65,23 +72,36 @@ class RuleFiles:
 
     def _take_up_changes(self) -> None:
         forced, self._forced = self._forced, False
-        mark = _mark(self._paths)
+        mark = self._marked()
         changed, at_rest = mark != self._mark, mark == self._moving
         self._moving = mark
         self._next = self._steady() + (self._settle if changed and not at_rest else self._look)
-        if forced or (changed and at_rest):
+        ended = self._until is not None and self._clock() >= self._until
+        if forced or ended or (changed and at_rest):
             self._mark = mark
             self._read()
 
     def _read(self) -> None:
-        loaded = rulefile.load(self._paths)
+        loaded = self._load()
+        self._until = loaded.until
         self._say(loaded.problems)
+        if self._tuned and not loaded.tuned:
+            said = "overlays or exceptions have become faulty: all rules go on as they were"
+            self._log.write("error", said)
+            return
+        self._tuned = loaded.tuned
         rules = merged(self._rules, loaded)
         if not any(rule.enabled and not rule.unsupported for rule in rules):
             self._log.write("error", "the rule files hold no rule to run: the last rules go on")
             return
         old, self._rules = self._rules, rules
         self._tell(old)
+
+    def _load(self) -> Loaded:
+        return rulefile.load(self._paths, replace(self._tuning, now=self._clock()))
+
+    def _marked(self) -> Mark:
+        return _mark(rulefile.files(self._paths, self._tuning))
 
     def _say(self, problems: Iterable[Problem]) -> None:
         now = set(problems)
@@ -133,9 +153,11 @@ def said(problem: Problem, *, goes_on: bool) -> str:
 
 
 def _same(old: Rule | None, new: Rule) -> Rule:
-    if old is None or (old.hash, old.file, old.commit) != (new.hash, new.file, new.commit):
-        return new
-    return old
+    return new if old is None or _content(old) != _content(new) else old
+
+
+def _content(rule: Rule) -> tuple[object, ...]:
+    return rule.hash, rule.file, rule.commit, rule.warnings, rule.unsupported
 
 
 def _differ(rule_id: str, before: Mapping[str, Rule], after: Mapping[str, Rule]) -> bool:
@@ -156,9 +178,9 @@ def _names(rules: Sequence[Rule]) -> str:
     return ", ".join(rule.name for rule in rules[:NAMED]) + more
 
 
-def _mark(paths: Sequence[Path]) -> Mark:
+def _mark(files: Sequence[Path]) -> Mark:
     mark: Mark = {}
-    files, revisions = rulefile.files(paths), Revisions()
+    revisions = Revisions()
     commits = {folder: revisions.of(folder) for folder in {file.parent for file in files}}
     for file in files:
         try:

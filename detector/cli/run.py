@@ -42,7 +42,9 @@ def run(
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
     log = Logger(configured.log, json=common.json)
-    files = RuleFiles(rulefile.find(common.rules, configured.rules), log)
+    files = RuleFiles(
+        rulefile.find(common.rules, configured.rules), log, tuning=wiring.tuning(configured)
+    )
     chosen = wiring.usable(files.loaded)
     with (
         wiring.store(common, configured, patience=wiring.patience(chosen)) as store,

@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from detector import alerts
-from detector.alerts import dashboard
+from detector.alerts import dashboard, placement
 from detector.cli import credentials, options, show, wiring
 from detector.errors import StoreError
 from detector.settings import Settings
@@ -60,10 +60,12 @@ def _install(
 ) -> None:
     from detector.store import installation  # noqa: PLC0415 - the client takes a fifth of a second
 
+    shadow = placement.shadow(configured.space)
     with wiring.store(common, configured) as store:
         done = installation.install(
             store,
             lambda missing: alerts.template(configured.space, missing_types=missing),
+            shadow_template=lambda missing: alerts.template(shadow, missing_types=missing),
             keep_runs=configured.retention.runs,
         )
     objects = dashboard.saved_objects(configured.space)

@@ -14,6 +14,7 @@ from detector.cli import credentials, show, waiting
 from detector.cli.options import Common
 from detector.errors import SettingsError
 from detector.model import Rule
+from detector.rulefile.tuning import Tuning
 from detector.run.cycle import Terms
 from detector.run.schedule import CatchUp, Sweep
 from detector.store.clock import NOTEWORTHY
@@ -47,7 +48,13 @@ def read_settings(common: Common) -> Settings:
 
 def read_rules(common: Common, configured: Settings) -> Loaded:
     """All rules and all problems of the files that options and settings name."""
-    return rulefile.load(rulefile.find(common.rules, configured.rules))
+    return rulefile.load(rulefile.find(common.rules, configured.rules), tuning(configured))
+
+
+def tuning(configured: Settings) -> Tuning:
+    """Exceptions and overlays as the settings name them, judged by this machine's clock."""
+    hold = configured.unresolved_exceptions == "hold"
+    return Tuning(configured.exceptions, configured.overlays, hold, now())
 
 
 def usable_rules(
@@ -143,6 +150,8 @@ def clock(store: ElasticStore, rules: Sequence[Rule]) -> Callable[[], datetime]:
     that is not told is none.
     """
     store.checkpoints([rule.rule_id for rule in rules])
+    if any(rule.shadow and rule.enabled for rule in rules):
+        store.refuse_unset_shadow()
     skew = store.clock.skew()
     if abs(skew) > NOTEWORTHY:
         way = "ahead of" if skew > timedelta(0) else "behind"
@@ -184,7 +193,7 @@ def load_named(common: Common, configured: Settings, named: Sequence[str]) -> Lo
     """The rules where a file named on the command line may lie outside the rules' folder."""
     files = [Path(name) for name in named if Path(name).is_file()]
     if files and not common.rules and len(files) == len(named):
-        return rulefile.load(files)
+        return rulefile.load(files, tuning(configured))
     return read_rules(common, configured)
 
 

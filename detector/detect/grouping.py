@@ -171,7 +171,10 @@ class Said:
             for one in whole(page).earlier:
                 found.setdefault(one.key, []).append(_span(one))
 
-        some = [Earlier(self.rule.rule_id, window, tuple(b)) for b in batches(asked, BATCH)]
+        some = [
+            Earlier(self.rule.rule_id, window, tuple(batch), shadow=self.rule.shadow)
+            for batch in batches(asked, BATCH)
+        ]
         yield from ask_all(some, take)
         for one in (told for k in asked for told in self.own.get(k, ())):
             span = _span(one)

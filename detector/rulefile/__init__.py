@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,17 @@ from detector.model import Example, Problem, Rule
 from detector.rulefile import check, examples, forms, queries
 from detector.rulefile.examples import Beside
 from detector.rulefile.keys import Keys
+from detector.rulefile.overlays import Effect
 from detector.rulefile.report import Report
 from detector.rulefile.revision import Revisions
+from detector.rulefile.tuning import Tuner, Tuning
 from detector.text import durations
 from detector.text import file as textfile
 from detector.text.document import Text
 
+UNTUNED = Tuning()
+
 _NOT_APPLIED = {
-    "exceptions_list": "exception lists are kept in Kibana and not read",
     "alert_suppression": "alerts are not suppressed yet: each match makes one",
     "actions": "actions are not run",
     "response_actions": "response actions are not run",
@@ -33,15 +36,24 @@ _NOT_APPLIED = {
 """What a rule may ask for and this engine does not do."""
 
 
-RUN = frozenset({"eql", "query"})
+RUN = frozenset({"eql", "query", "threshold", "new_terms"})
+STEPWISE = frozenset({"threshold", "new_terms"})
+"""The types whose answer depends on where the window begins and ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The rules that can be used or at least be named, and what is wrong with all that was read."""
+    """The rules that can be used or at least be named, and what is wrong with all that was read.
+
+    `effects` is what overlays have hit. Reading the same again gives something else from `until`
+    on. `tuned` says that overlays, exceptions and value lists could all be read.
+    """
 
     rules: tuple[Rule, ...]
     problems: tuple[Problem, ...]
+    effects: tuple[Effect, ...] = ()
+    until: datetime | None = None
+    tuned: bool = True
 
 
 def find(options: Sequence[Path], configured: Sequence[Path]) -> list[Path]:
@@ -51,31 +63,39 @@ def find(options: Sequence[Path], configured: Sequence[Path]) -> list[Path]:
     return [Path("rules") if Path("rules").is_dir() else packaged.find("rules")]
 
 
-def load(paths: Sequence[Path]) -> Loaded:
+def load(paths: Sequence[Path], tuning: Tuning = UNTUNED) -> Loaded:
     """The rules in files and, recursively, folders; ordered by path, never raising.
 
     A rule of a type that cannot run yet is loaded with `unsupported` and a warning. A rule with an
-    error is left out; a faulty example is left out of its rule.
+    error is left out; a faulty example is left out of its rule. That an overlay hits nothing is an
+    error, unless single files were named.
     """
-    reader = _Reader()
+    reader = _Reader(tuning)
+    tuner = reader.tuner
+    tuner.read()
     for path in paths:
         for file in reader.files(path):
             reader.file(file)
-    return Loaded(tuple(reader.rules), tuple(reader.report.problems))
+    rules, tuned = tuner.narrowed(reader.rules), tuner.faultless
+    if any(map(textfile.is_folder, paths)):
+        tuner.missed()
+    problems = tuple(reader.report.problems)
+    return Loaded(tuple(rules), problems, tuner.effects(), tuner.until, tuned)
 
 
-def files(paths: Sequence[Path]) -> list[Path]:
+def files(paths: Sequence[Path], tuning: Tuning = UNTUNED) -> list[Path]:
     """The files that `load` would read."""
-    reader = _Reader()
-    return [file for path in paths for file in reader.files(path)]
+    reader = _Reader(tuning)
+    return [file for path in paths for file in reader.files(path)] + tuning.files()
 
 
 class _Reader:
     """Gathers rules and problems file by file; knows the ids and files it has seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, tuning: Tuning) -> None:
         self.rules: list[Rule] = []
         self.report = Report()
+        self.tuner = Tuner(tuning, self.report)
         self.ids: dict[str, Place] = {}
         self.seen: set[Path] = set()
         self.revisions = Revisions()
@@ -126,6 +146,8 @@ class _Reader:
     def file(self, path: Path) -> None:
         texts = self.report.readable(textfile.read(path))
         beside = Beside(path, self.report)
+        for text in texts if path.suffix == ".ndjson" else ():
+            self.tuner.exported(text)
         for text in forms.plain(texts, path.suffix, self.report):
             if isinstance(text.data, dict):
                 self.rule(text, path, beside)
@@ -135,6 +157,7 @@ class _Reader:
 
     def rule(self, text: Text, path: Path, beside: Beside) -> None:
         """Check everything, whatever is wrong with some of it; keep what can be used."""
+        text = self.tuner.overlaid(text)
         rule_id = _text_or_none(text.data.get("rule_id"))
         checked = check.check(text.data)
         self.report.faults(checked.faults, text, rule_id)
@@ -186,6 +209,11 @@ class _Reader:
             self.report.add(
                 "`interval` must not be zero", text.value(("interval",)), rule_id=rule.rule_id
             )
+        elif rule.type == "new_terms" and rule.history <= rule.lookback:
+            message = "`history_window_start` must lie before `from`"
+            where = text.value(("history_window_start",))
+            self.report.add(message, where, "now-7d is usual", rule_id=rule.rule_id)
+            return False
         elif span < rule.interval:
             message = "`from` reaches back less than one interval: a gap between runs"
             hint = f"from: now-{int((rule.interval + rule.delay).total_seconds()) + 60}s"
@@ -224,6 +252,9 @@ def _rule(keys: Keys, parameters: Mapping[str, Any]) -> Rule:
         identity=tuple(keys.identity) if keys.identity else None,
         enabled=keys.enabled,
         hash=_hash(parameters, keys.identity),
+        stepwise=keys.type in STEPWISE,
+        shadow=keys.mode == "shadow",
+        history=durations.ago(parameters.get("history_window_start", "now")),
     )
 
 

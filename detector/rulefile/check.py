@@ -79,7 +79,7 @@ _OF_TYPES: Mapping[str, frozenset[str]] = {
 }
 """The keys that mean something to some types only."""
 
-_OURS = frozenset({"examples", "identity"})
+_OURS = frozenset({"examples", "exceptions", "identity", "mode"})
 _DEFAULTS: Mapping[str, Any] = {
     field.alias or name: field.default
     for name, field in Keys.model_fields.items()

@@ -10,7 +10,6 @@ from detector.rulefile.report import Report
 from detector.text.document import Text
 
 _EXPORT_WARNINGS = {
-    "exceptions": "exception lists are not read",
     "connector": "connectors are not read",
 }
 

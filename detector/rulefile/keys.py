@@ -1,7 +1,7 @@
 """The keys of a rule, as data: Elastic's names, their types, Kibana's defaults.
 
-The names are those of Kibana's common and type-specific rule parameters; `examples` and `identity`
-are ours.
+The names are those of Kibana's common and type-specific rule parameters; `examples`, `exceptions`,
+`identity` and `mode` are ours.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def _rule_id(text: str) -> None:
 Filled: TypeAlias = Annotated[str, Field(min_length=1)]
 RuleId: TypeAlias = Annotated[Filled, accepted_by(_rule_id)]
 Fields: TypeAlias = Annotated[list[Filled], Field(min_length=1)]
+Together: TypeAlias = Annotated[list[Filled], Field(min_length=1, max_length=3)]
 Listed: TypeAlias = Annotated[
     list[Filled], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
 ]
@@ -139,7 +140,7 @@ class NewTerms(Table):
     """The TOML form of `new_terms_fields` and `history_window_start`."""
 
     field: Literal["new_terms_fields"]
-    value: Fields
+    value: Together
     history_window_start: Annotated[list[Term], Field(min_length=1, max_length=1)]
 
 
@@ -189,6 +190,29 @@ class RequiredField(Table):
     ecs: bool | None = None
 
 
+class InList(Table):
+    """A field whose values stand in a value list."""
+
+    field: Filled
+    list: Filled
+    type: Literal["keyword", "ip", "ip_range"] = "keyword"
+
+
+class ExceptionKeys(Table):
+    """One exception as we write it: for which rules, what it excepts, who wants it and why."""
+
+    name: str = ""
+    rules: Listed = []
+    tags: Listed = []
+    all: bool = False
+    query: Filled | None = None
+    language: Literal["eql", "kuery", "lucene"] | None = None
+    values: list[InList] = []
+    reason: Filled
+    owner: str | None = None
+    expires: str | None = None
+
+
 class Keys(Table):
     """Every key a rule may have."""
 
@@ -215,7 +239,7 @@ class Keys(Table):
     alert_suppression: Suppression | None = None
     threshold: Threshold | None = None
     new_terms: NewTerms | None = None
-    new_terms_fields: Fields | None = None
+    new_terms_fields: Together | None = None
     history_window_start: Ago | None = None
     threat_query: str | None = None
     threat_filters: Objects = []
@@ -255,6 +279,8 @@ class Keys(Table):
     response_actions: Objects = []
     enabled: bool = True
     identity: Fields | None = None
+    mode: Literal["live", "shadow"] = "live"
+    exceptions: Objects = []
     examples: list[Any] = []
 
 
@@ -268,3 +294,46 @@ class ExampleKeys(Table):
     alerts: Annotated[int, Field(ge=0)] | None = None
     history: Objects | None = None
     indicators: Objects | None = None
+
+
+class Select(Table):
+    """Which rules an overlay is for: each key that is given holds, by one of its patterns."""
+
+    id: Listed = []
+    name: Listed = []
+    tag: Listed = []
+    type: Listed = []
+    index: Listed = []
+    integration: Listed = []
+    severity: Listed = []
+
+
+class Patch(Table):
+    """The keys of a rule that an overlay may write."""
+
+    severity: Severity | None = None
+    risk_score: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
+    interval: Duration | None = None
+    from_: Ago | None = Field(alias="from", default=None)
+    to: Ago | None = None
+    index: Fields | None = None
+    max_signals: Annotated[int, Field(ge=1)] | None = None
+    enabled: bool | None = None
+    mode: Literal["live", "shadow"] | None = None
+    exceptions: Objects | None = None
+    exceptions_list: list[ExceptionList] | None = None
+
+
+class Overlay(Table):
+    """One overlay: which rules, what is written over them, and why."""
+
+    select: Select
+    patch: Patch
+    reason: str | None = None
+
+
+class OverlayFile(Table):
+    """A file of overlays; of all rules `only` those of one of its selections are enabled."""
+
+    only: Objects = []
+    overlays: Objects = []

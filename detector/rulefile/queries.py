@@ -18,7 +18,10 @@ from detector.text.faults import KeyPath
 READ = frozenset({"eql", "query", "threshold", "new_terms", "threat_match"})
 """The types whose query is read here."""
 
-_HEAD = re.compile(r'\s*(?:"[^"]*"|`[^`]*`|[\w.-]+)\s+where\b')
+_HEAD = re.compile(
+    r'\s*(?:"[^"]*"|`[^`]*`|[\w.-]+)\s+where\b|\s*(?:sequence|sample)\s*(?:\[|\b(?:by|with)\b)'
+)
+"""How a whole query of EQL begins."""
 
 
 def read(text: Text, rule_id: str | None, report: Report) -> Query | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from detector.errors import DetectorError, Place
 from detector.model import Problem
 from detector.text.document import Text, cut
-from detector.text.faults import Fault
+from detector.text.faults import Fault, faults
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class Report:
@@ -46,6 +50,17 @@ class Report:
         for fault in found:
             place = text.key(fault.path) if fault.unknown else text.value(fault.path)
             self.add(fault.message, place, fault.hint, level=fault.level, rule_id=rule_id)
+
+    def checked(self, model: type[M], text: Text) -> M | None:
+        """The data at `text` as `model`; None where it is none, and why is added."""
+        if not isinstance(text.data, dict):
+            self.add("a mapping of keys is wanted", text.key(()))
+            return None
+        try:
+            return model.model_validate(text.data)
+        except ValidationError as error:
+            self.faults(faults(error, model), text, None)
+            return None
 
     def readable(self, read: Iterable[Text | DetectorError]) -> list[Text]:
         """Add what could not be read, return the rest."""

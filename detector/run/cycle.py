@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import count, islice
 from typing import TypeAlias
 
+from detector.alerts import placement
 from detector.errors import DetectorError, StoreError
 from detector.model import Checkpoint, Execution, Gap, Rule, RunRecord, Window
 from detector.run import floods, lockstep, schedule
@@ -47,10 +48,13 @@ class Terms:
     catch_up: CatchUp = field(default_factory=CatchUp)
     sweep: Sweep | None = None
 
-    def execution(self, now: datetime, intended: datetime, kind: Kind = "live") -> Execution:
+    def execution(
+        self, now: datetime, intended: datetime, kind: Kind = "live", *, shadow: bool = False
+    ) -> Execution:
+        """One run's; that of a `shadow` rule has a space of its own, and with it its alerts."""
         return Execution(
             uuid=str(uuid.uuid4()),
-            space=self.space,
+            space=placement.shadow(self.space) if shadow else self.space,
             time=now,
             intended=intended,
             manual=kind == "backfill",
@@ -231,7 +235,7 @@ class _Cycle:
                 yield self._begin(rule, window, kind, budgets[rule])
 
     def _begin(self, rule: Rule, window: Window, kind: Kind, budget: Budget) -> Run:
-        execution = self.terms.execution(self.clock(), window.end, kind)
+        execution = self.terms.execution(self.clock(), window.end, kind, shadow=rule.shadow)
         return lockstep.begin(rule, window, kind, execution, budget)
 
     def _drive(self, runs: Sequence[Run]) -> None:

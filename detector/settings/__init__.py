@@ -243,6 +243,9 @@ class Settings(Table):
 
     elasticsearch: Elasticsearch = Elasticsearch()
     rules: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = ()
+    exceptions: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = (Path("exceptions"),)
+    overlays: Annotated[tuple[Path, ...], BeforeValidator(_listed)] = (Path("overlays"),)
+    unresolved_exceptions: Literal["alert", "hold"] = "alert"
     space: Space = "default"
     identity: Identity = DEFAULT_IDENTITY
     page_size: Annotated[int, Field(ge=1, le=10_000)] = 1000

@@ -19,12 +19,16 @@ KEY = "detector.key"
 START = "detector.span.start"
 END = "detector.span.end"
 ID = "kibana.alert.uuid"
+SHADOW = "_shadow"
+"""What the names of the alerts of shadow rules have behind their space."""
+
 SIZE = 5_000
 """Alerts of a page."""
 
 
 def ask(question: Earlier, alerts: str) -> Asked[Earlier]:
     """The request for one page; `alerts` is the alias of the space, which need not be there."""
+    alerts = f"{alerts}{SHADOW}" if question.shadow else alerts
     form = "strict_date_optional_time"
     start, end = (msearch.stamp(t) for t in (question.window.start, question.window.end))
     body: Json = {
@@ -63,8 +67,10 @@ def read(asked: Asked[Earlier], response: Mapping[str, Any]) -> Page:
     return lacking.noted(page) if lacking else page
 
 
-def said(question: Earlier, id_: str, alert: Source) -> Alerted | None:
+def said(question: Earlier, id_: str, alert: Source, index: str) -> Alerted | None:
     """The same of an alert as it was written; None where it is none of those asked for."""
+    if (f"{SHADOW}-" in index) != question.shadow:
+        return None
     if alert.get(KEY) not in question.keys or alert.get(RULE) != question.rule_id:
         return None
     first, last = _instant(alert[START]), _instant(alert[END])

@@ -90,7 +90,7 @@ class ElasticStore:
     # -- alerts
 
     def known(self, ids: Collection[str]) -> frozenset[str]:
-        return self._ids(self.names.alerts, ids)
+        return self._ids(self.names.all_alerts, ids)
 
     def _ids(self, index: str, ids: Collection[str]) -> frozenset[str]:
         """Those of `ids` that exist in an index or alias, which need not be there."""
@@ -121,9 +121,15 @@ class ElasticStore:
         return self._ids(self.names.deadletter, ids)
 
     def refresh(self) -> None:
-        self.call(
-            lambda: self.client.indices.refresh(index=self.names.alerts, ignore_unavailable=True)
-        )
+        names = self.names.all_alerts
+        self.call(lambda: self.client.indices.refresh(index=names, ignore_unavailable=True))
+
+    def refuse_unset_shadow(self) -> None:
+        """Raise `NotSetUp` where alerts of shadow rules would make an index without its mapping."""
+        name = self.names.shadow
+        if not self.call(lambda: self.client.indices.exists_index_template(name=name)):
+            hint = "`detector setup` makes it; shadow rules need it"
+            raise NotSetUp(f"the index template {name} is missing", hint=hint)
 
     # -- state
 

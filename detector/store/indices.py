@@ -91,6 +91,16 @@ class Names:
         return f"alerts-detector-{self.space}"
 
     @property
+    def shadow(self) -> str:
+        """The alias over the alerts of shadow rules, and the name of their template."""
+        return f"{self.alerts}_shadow"
+
+    @property
+    def all_alerts(self) -> str:
+        """Both aliases."""
+        return f"{self.alerts},{self.shadow}"
+
+    @property
     def state(self) -> str:
         return f"detector-state-{self.space}"
 

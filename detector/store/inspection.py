@@ -61,8 +61,9 @@ def _privileges(store: ElasticStore, rules: Sequence[Rule]) -> Iterator[Problem]
         yield Problem(f"the credentials lack {', '.join(lack.privileges)} {where}", hint=LET)
 
 
-def _templates(store: ElasticStore, _: Sequence[Rule]) -> Iterator[Problem]:
-    for name in (store.names.alerts, *store.names.templates()):
+def _templates(store: ElasticStore, rules: Sequence[Rule]) -> Iterator[Problem]:
+    shadow = [store.names.shadow] if any(rule.shadow for rule in rules) else []
+    for name in (store.names.alerts, *shadow, *store.names.templates()):
         if not store.call(
             lambda name=name: store.client.indices.exists_index_template(name=name)  # type: ignore[misc]
         ):

@@ -33,7 +33,11 @@ class Installed:
 
 
 def install(
-    store: ElasticStore, alerts_template: Template, *, keep_runs: timedelta = MONTH
+    store: ElasticStore,
+    alerts_template: Template,
+    *,
+    shadow_template: Template | None = None,
+    keep_runs: timedelta = MONTH,
 ) -> list[Installed]:
     """Put templates and state indices where they are missing or differ, and say what was done.
 
@@ -43,6 +47,8 @@ def install(
     """
     names = store.names
     done = [_with_known_types(store, names.alerts, alerts_template)]
+    if shadow_template is not None:
+        done.append(_with_known_types(store, names.shadow, shadow_template))
     policy = _lifecycle(store, keep_runs)
     done.append(policy)
     for name, body in names.templates().items():

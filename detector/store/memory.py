@@ -72,7 +72,8 @@ class MemoryStore:
                 case Buckets():
                     return self._buckets(question)
                 case Earlier():
-                    told = (earlier.said(question, a.id, a.document) for a in self.alerts.values())
+                    alerts = self.alerts.values()
+                    told = (earlier.said(question, a.id, a.document, a.index) for a in alerts)
                     return Page((), earlier=tuple(one for one in told if one))
                 case _:
                     assert_never(question)

@@ -59,7 +59,7 @@ def grants(names: Names, patterns: Iterable[str]) -> list[Grant]:
     read += [Grant(tuple(sorted(inside)), SEEN, at) for at, inside in sorted(remote.items())]
     return [
         *read,
-        Grant((names.alerts, f"{names.alerts}-*"), ADDED),
+        Grant((names.alerts, f"{names.alerts}-*", names.shadow, f"{names.shadow}-*"), ADDED),
         Grant((names.state,), TIDIED),
         Grant((names.all_runs,), (*KEPT, "auto_configure", "maintenance")),
         Grant((names.deadletter,), KEPT),

@@ -42,6 +42,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there and may be looked at."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def decoded(path: Path, limit: int) -> str:
     """The text of a file of at most `limit` bytes; raises `DetectorError`."""
     try:

@@ -213,7 +213,7 @@ def test_several_rules_compile_to_a_line_each() -> None:
 
 def test_json_of_check_and_test_have_their_shapes(elsewhere: Path) -> None:
     checked = json.loads(detector("check", str(broken_rule(elsewhere)), "--json").stdout)
-    assert set(checked) == {"rules", "ok", "problems"}
+    assert set(checked) == {"rules", "ok", "problems", "overlays"}
     (problem,) = checked["problems"]
     assert set(problem) == {"file", "line", "column", "rule_id", "level", "message", "hint"}
     assert (problem["line"], problem["column"], problem["level"]) == (10, 17, "error")
