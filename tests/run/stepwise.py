@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from detector.model import Alert, Rule
+from detector.run import cycle
+from detector.run.cycle import Report
+from detector.store.base import Store
 from detector.store.memory import Stored
-from tests.builders import INDEX, NOW, make_rule, shell_event
+from tests.builders import INDEX, NOW, TERMS, make_rule, shell_event
 from tests.run.lab import Lab, Logged
 
 
@@ -46,6 +49,11 @@ def _rule(kind: str, keys: dict[str, Any], query: str, **changes: Any) -> Rule:
     parameters = {**plain.parameters, **keys, "type": kind}
     changed: dict[str, Any] = {"type": kind, "stepwise": True, "parameters": parameters} | changes
     return replace(plain, **changed)
+
+
+def at(store: Store, rules: Sequence[Rule], now: datetime) -> Report:
+    """A cycle that ends at `now`, by its own clock as well."""
+    return cycle.run(store, rules, now, TERMS, clock=lambda: now)
 
 
 class People(Lab):

@@ -12,13 +12,13 @@ from elasticsearch import Elasticsearch
 
 from detector import alerts
 from detector.model import Alert, Window
-from detector.run import backfill, cycle
+from detector.run import backfill
 from detector.store import installation, scratch
 from detector.store.base import Store
 from detector.store.elastic import ElasticStore
 from detector.store.memory import MemoryStore, Stored
 from tests.builders import INDEX, NOW, TERMS, iso, shell_event
-from tests.run.stepwise import new_terms_rule, threshold_rule
+from tests.run.stepwise import at, new_terms_rule, threshold_rule
 
 pytestmark = pytest.mark.node
 
@@ -75,8 +75,7 @@ def run(store: Store, slots: int = SLOTS) -> list[int]:
     """A cycle every five minutes; how many alerts each made."""
     made = []
     for number in range(slots):
-        now = NOW + timedelta(minutes=5 * number)
-        report = cycle.run(store, RULES, now, TERMS, clock=lambda now=now: now)
+        report = at(store, RULES, NOW + timedelta(minutes=5 * number))
         assert not report.failed, report.runs
         made.append(report.alerts_created)
     return made

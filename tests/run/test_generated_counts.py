@@ -14,11 +14,11 @@ from detector.alerts import reading
 from detector.detect import new_terms, threshold
 from detector.language.fields import ECS, Kind, kind_of
 from detector.model import Rule
-from detector.run import cycle
 from detector.store.memory import MemoryStore, Stored
 from detector.windows import on_grid
-from tests.builders import NOW, TERMS, iso
+from tests.builders import NOW, iso
 from tests.language import shared
+from tests.run.stepwise import at
 
 
 def rules() -> dict[str, Rule]:
@@ -75,9 +75,8 @@ def alerted(rule: Rule, source: dict[str, Any]) -> int:
         time = now - rule.delay - timedelta(milliseconds=10 * number + 1)
         stored.append(Stored(home(rule), str(number), {**event, "@timestamp": iso(time)}))
     store = MemoryStore(stored)
-    for turn in range(2):
-        later = now + turn * rule.interval
-        report = cycle.run(store, [rule], later, TERMS, clock=lambda later=later: later)
+    for end in (now, now + rule.interval):
+        report = at(store, [rule], end)
         assert not report.failed, report.runs
     return len(store.alerts)
 
