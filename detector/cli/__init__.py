@@ -26,6 +26,7 @@ COMMANDS = {
     "check": "check",
     "compile": "compiling",
     "test": "testing",
+    "explain": "explaining",
     "setup": "setup",
     "alerts": "alerts",
     "init": "init",

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
+from detector.cli import telling
 from detector.cli.reports import iso
-from detector.language import tree
-from detector.language.explain import describe, explain
+from detector.cli.telling import Told
+from detector.detect.verdict import verdict
 from detector.language.fields import ECS, Kind, kind_of
 from detector.model import Example, Rule
 from detector.run import proof, schedule
@@ -37,7 +38,7 @@ class Outcome:
     rule: Rule
     example: Example
     got: int
-    why: str = ""
+    why: tuple[Told, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -117,37 +118,8 @@ def judge(
     found = proof.matches(store, rule, window, terms.execution(run, run))
     got = sum(any(document.id in own for document in m.documents) for m in found.values())
     outcome = Outcome(rule, example, got)
-    return outcome if outcome.holds else replace(outcome, why=_why(rule, stored))
-
-
-def _why(rule: Rule, stored: Sequence[Stored]) -> str:
-    where = cast("tree.Query", rule.where)
-    if isinstance(where, tree.Sequence | tree.Sample):
-        return "\n".join(_steps(where, stored))
-    (condition,) = tree.conditions(where)
-    told = [explain(condition, document.source) for document in stored]
-    lines = [describe(one) for one in told]
-    if rule.stepwise and any(one.held for one in told):
-        lines.append("  the rest is how many events have which values, and when")
-    return "\n".join(lines)
-
-
-def _steps(query: tree.Sequence | tree.Sample, stored: Sequence[Stored]) -> Iterator[str]:
-    """Which events fit which step, and why none does."""
-    empty = False
-    for number, step in enumerate(query.steps, start=1):
-        told = [explain(step.where, document.source) for document in stored]
-        fitting = [str(n) for n, one in enumerate(told, start=1) if one.held]
-        name = f"step {number}{' (absent)' if step.absent else ''}"
-        yield f"{'+' if fitting else '-'} {name}: {_events(fitting)}"
-        if fitting or step.absent:
-            continue
-        empty = True
-        for one in told:
-            yield from (f"  {line}" for line in describe(one).splitlines())
-    if not empty:
-        yield "  the rest is their keys, their order and the time between them"
-
-
-def _events(numbers: Sequence[str]) -> str:
-    return f"fits event {', '.join(numbers)}" if numbers else "fits no event"
+    if outcome.holds:
+        return outcome
+    missed = got < example.alerts
+    verdicts = [verdict(rule, document.source) for document in stored]
+    return replace(outcome, why=tuple(telling.examined(verdicts, missed=missed)))

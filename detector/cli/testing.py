@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from detector.cli import examples, options, show, wiring
+from detector.cli import examples, options, show, telling, wiring
 from detector.cli.examples import Outcome
 from detector.model import Example, Rule
 from detector.run.cycle import Terms
@@ -88,10 +88,8 @@ def _show(rules: Sequence[Rule], outcomes: Sequence[Outcome], failed: Sequence[O
         console.print()
         console.print(show.styled(f"{outcome.rule.file}:{example.line}: {example.name}", "bold"))
         console.print(f"  expected {example.alerts} alerts, got {outcome.got}")
-        for text in outcome.why.splitlines():
-            style = "green" if text.lstrip().startswith("+") else "red"
-            indent = " " * (len(text) - len(text.lstrip()))
-            console.print(show.styled(f"  {indent}{text.lstrip()}", style))
+        for line in outcome.why:
+            console.print(telling.painted(line, indent="  "))
     said = f"{len(outcomes)} examples of {len(rules)} rules, {len(failed)} wrong"
     show.say(said, "bold red" if failed else "green")
 
@@ -106,7 +104,7 @@ def _json(rules: Sequence[Rule], failed: Sequence[Outcome]) -> dict[str, Any]:
                 "example": outcome.example.name,
                 "expected": outcome.example.alerts,
                 "got": outcome.got,
-                "explain": outcome.why,
+                "explain": telling.plain(outcome.why),
             }
             for outcome in failed
         ],

@@ -137,12 +137,13 @@ class Extraction:
     types: FieldTypes
     structure: Tree
 
-    def sql(self, source: str) -> str:
-        """Rows of `LINE` and all columns, from SQL that gives rows of `LINE`."""
+    def sql(self, source: str, keep: Sequence[str] = ()) -> str:
+        """Rows of `LINE`, `keep` and all columns, from SQL that gives rows of `LINE` and `keep`."""
         shape = quoted(json.dumps(self.structure, ensure_ascii=False))
         taken = f"try(from_json({LINE}, {shape})) as {ROOT}"
-        read = f"select {LINE}, {taken} from ({source})"  # noqa: S608 - names and texts are quoted
-        raw = ", ".join([LINE, f"{self.broken()} as {BROKEN}", f"{self.oddity()} as {ODD}"])
+        kept = ", ".join([LINE, *keep])
+        read = f"select {kept}, {taken} from ({source})"  # noqa: S608 - names and texts are quoted
+        raw = ", ".join([kept, f"{self.broken()} as {BROKEN}", f"{self.oddity()} as {ODD}"])
         columns = [Column(name, self.types) for name in self.names]
         json_ = "".join(f", {self.json(one)} as {one.json}" for one in columns)
         typed = "".join(f", {text}" for one in columns for text in _typed(one))

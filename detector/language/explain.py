@@ -157,7 +157,7 @@ def _clause(node: Node, leaf: Node, document: Mapping[str, Any], types: FieldTyp
         hint = None if held else remark(leaf, document, types)
     except LanguageError as error:
         return Explanation(text, None, values, reason=error.message)
-    why = reason(leaf, held)
+    why = reason(leaf, held, types)
     if node is not leaf:
         return Explanation(text, not held, values, reason=f"excluded: {why}" if held else why)
     return Explanation(text, held, values, reason=f"{why}; {hint}" if hint else why)

@@ -20,7 +20,7 @@ MOST = 12
 _PLAIN = re.compile(r"[^\s,\"'()]{1,80}")
 
 
-def reason(leaf: Leaf, held: bool) -> str:
+def reason(leaf: Leaf, held: bool, types: FieldTypes) -> str:
     """What a value was, or was not."""
     match leaf:
         case tree.Everything():
@@ -41,7 +41,9 @@ def reason(leaf: Leaf, held: bool) -> str:
             shown = [f"/{one}/" for one in patterns]
             return _said(("fits", "does not fit"), held, shown) + _case(any_case)
         case tree.Says(wordings=wordings):
-            return _said(("says", "does not say"), held, map(wording, wordings))
+            if kind_of(leaf.field, types) is Kind.TEXT:
+                return _said(("says", "does not say"), held, map(wording, wordings))
+            return _listed(map(_worded, wordings), held)
         case _:
             return _compared(leaf, held)
 
@@ -137,6 +139,10 @@ def _plain(value: tree.Scalar) -> str:
     quoted = literal(value)
     bare = isinstance(value, str) and _PLAIN.fullmatch(value) and "\\" not in quoted
     return str(value) if bare else quoted
+
+
+def _worded(one: tree.Wording) -> str:
+    return _plain(one.parts[0]) if len(one.parts) == 1 else wording(one)
 
 
 def _case(any_case: bool) -> str:

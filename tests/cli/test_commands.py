@@ -252,7 +252,8 @@ def test_a_failing_example_is_explained(elsewhere: Path) -> None:
     result = detector("test", "--rules", str(wrong_example(elsewhere)))
     assert result.exit_code == 1
     assert "expected 1 alerts, got 0" in result.stdout
-    assert "- " in result.stdout
+    assert "✗" in result.stdout
+    assert result.stdout.count("← decided") == 1
 
 
 @pytest.mark.parametrize("forced", [{}, {"FORCE_COLOR": "1"}, {"COLUMNS": "40"}])

@@ -79,7 +79,7 @@ def test_a_long_list_is_cut_and_a_value_is_on_one_line() -> None:
 def test_kibanas_names_with_wildcards_show_the_fields_they_stand_for() -> None:
     node = kuery.parse('host.*: (web or "db 1") and not user.name: *')
     told = describe(explain(node, {"host": {"name": "web", "os": {"type": "linux"}}}))
-    assert 'host.name = "web", host.os.type = "linux"  ✓ says any of' in told
+    assert 'host.name = "web", host.os.type = "linux"  ✓ one of web, "db 1"' in told
     assert "user.name missing  ✓" in told
 
 
