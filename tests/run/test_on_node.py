@@ -194,7 +194,8 @@ def test_fifty_thousand_matches_are_the_caps_alerts_a_flood_and_a_gap_to_fill(
     assert top in flood["detector.flood.top"]
     later = run(engine, rule, now=NOW + timedelta(minutes=5))
     assert (later.alerts_created, later.failed) == (0, False), "the live end goes on"
-    filled = backfill.run(engine, [rule], gap.window, TERMS, clock=lambda: NOW)
+    soon = NOW + timedelta(minutes=5)
+    filled = backfill.run(engine, [rule], gap.window, TERMS, clock=lambda: soon)
     assert (filled.alerts_created, count(es)) == (49_900, 50_001)
     assert gaps.unfilled(engine) == []
 
