@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from detector.cli import examples, options, show, telling, wiring
+from detector.cli import examples, junit, options, show, telling, wiring
 from detector.cli.examples import Outcome
 from detector.model import Example, Rule
 from detector.run.cycle import Terms
@@ -21,6 +22,10 @@ def test(
     rule: Annotated[
         list[str] | None,
         typer.Argument(metavar="[RULE]...", help="Ids, names or files; all rules when none."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML, for CI."),
     ] = None,
     config: options.Config = None,
     rules: options.Rules = None,
@@ -38,10 +43,13 @@ def test(
     wiring.show_errors(loaded)
     chosen = [one for one in wiring.choose(loaded.rules, rule or ()) if not one.unsupported]
     now, terms = wiring.now(), wiring.terms(configured)
-    outcomes = list(examples.in_memory(chosen, now, terms))
+    suites = {"in memory": list(examples.in_memory(chosen, now, terms))}
     if common.url:
         with wiring.store(common, configured) as store:
-            outcomes += _on_elasticsearch(store, chosen, now, terms)
+            suites["Elasticsearch"] = list(_on_elasticsearch(store, chosen, now, terms))
+    if report:
+        junit.write(report, suites, loaded.problems)
+    outcomes = [outcome for some in suites.values() for outcome in some]
     failed = [outcome for outcome in outcomes if not outcome.holds]
     if common.json:
         show.document(_json(chosen, failed))
