@@ -115,6 +115,8 @@ class Inquiry:
 
     def fresh(self, document: Document) -> bool:
         """Whether the event is new to this window; one whose time cannot be read is."""
+        if self.by_event_time:
+            return self.window.start <= document.time < self.window.end
         time = _instant(document, self.window_field)
         if time is None and self.rule.timestamp_fallback:
             time = _instant(document, EVENT_TIME)

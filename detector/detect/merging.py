@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
 from typing import TypeAlias
 
 from detector.language import dates, evaluate
@@ -12,17 +13,24 @@ from detector.model import Document, Page, Search
 
 Rank: TypeAlias = tuple[tuple[int, float, str], str, str]
 
+Taken: TypeAlias = tuple[Document, list[int]]
+"""A document and the roles it was found for."""
+
 _NONE: tuple[int, float, str] = (2, 0.0, "")
 
 
 @dataclass(slots=True)
 class Stream:
-    """The documents of one `role` that are at hand, and the search for those that follow."""
+    """The documents of one `role` that are at hand, and the search for those that follow.
+
+    A `hungry` one is to be fed: what it lacks holds up the others, or soon will.
+    """
 
     role: int
     next: Search | None
     documents: list[Document] = field(default_factory=list)
     hungry: bool = True
+    page: int = 0
 
     @property
     def open(self) -> bool:
@@ -30,6 +38,7 @@ class Stream:
 
     def feed(self, page: Page) -> None:
         self.documents += page.documents
+        self.page = len(page.documents)
         self.next = page.next if isinstance(page.next, Search) else None
         self.hungry = False
 
@@ -59,9 +68,8 @@ class Order:
     time_field: str
     tiebreaker: str
 
-    def of(self, document: Document) -> tuple[datetime, int, Rank]:
-        rank = (self._tie(document), document.index, document.id)
-        return (document.time, self._nanos(document), rank)
+    def of(self, document: Document) -> tuple[int, Rank]:
+        return (self._nanos(document), (self._tie(document), document.index, document.id))
 
     def _nanos(self, document: Document) -> int:
         """Nanoseconds inside the millisecond that the index may have dropped."""
@@ -82,7 +90,7 @@ class Order:
 
 
 def ready(streams: Sequence[Stream], order: Order) -> list[Ordered]:
-    """The documents that no later page can precede, each once.
+    """The documents that no later page can precede, each event once.
 
     Where none is ready, the streams that hold it up are hungry: more of one millisecond may follow.
     """
@@ -92,12 +100,38 @@ def ready(streams: Sequence[Stream], order: Order) -> list[Ordered]:
     if any(stream.hungry for stream in unread):
         return []
     before = min((stream.documents[-1].time for stream in unread), default=None)
-    found: dict[tuple[str, str], tuple[Document, list[int]]] = {}
+    found: dict[tuple[str, str], Taken] = {}
     for stream in streams:
         for document in stream.take(before):
             known = found.setdefault((document.index, document.id), (document, []))
             known[1].append(stream.role)
     for stream in unread:
-        stream.hungry = not stream.documents or stream.documents[-1].time == before
-    ordered = sorted(found.values(), key=lambda item: order.of(item[0]))
-    return [Ordered(document, tuple(roles)) for document, roles in ordered]
+        held_up = not stream.documents or stream.documents[-1].time == before
+        stream.hungry = held_up or 2 * len(stream.documents) < stream.page
+    timed = sorted(found.values(), key=lambda item: item[0].time)
+    groups = (list(group) for _, group in groupby(timed, key=lambda item: item[0].time))
+    return [
+        Ordered(document, tuple(dict.fromkeys(roles)))
+        for group in groups
+        for document, roles in (group if len(group) == 1 else _told_apart(group, order))
+    ]
+
+
+def _told_apart(group: Sequence[Taken], order: Order) -> Iterable[Taken]:
+    """The events of one millisecond in their order, copies as one."""
+    once: dict[Hashable, Taken] = {}
+    for document, roles in sorted(group, key=lambda item: order.of(item[0])):
+        once.setdefault(_event(document), (document, []))[1].extend(roles)
+    return once.values()
+
+
+def _event(document: Document) -> Hashable:
+    """What makes two documents of one time the same event, as identities have it by default.
+
+    A copy in another index must not be taken for the next event of a sequence.
+    """
+    for held in (document.source, document.fields):
+        ids = evaluate.values(held, "event.id")
+        if len(ids) == 1 and isinstance(ids[0], str) and ids[0]:
+            return (document.time, ids[0], *map(str, evaluate.values(held, "event.dataset")))
+    return (document.index, document.id)

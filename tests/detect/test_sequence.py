@@ -195,6 +195,16 @@ def test_without_maxspan_the_rules_own_window_is_the_limit(override: str | None)
     assert told(query, far, last, timestamp_override=override) == []
 
 
+def test_a_copy_of_an_event_is_not_the_next_one() -> None:
+    sources = [event("a", at(seconds=50 - n)) for n in range(3)]
+    for n, source in enumerate(sources):
+        source["event"]["id"] = f"id-{n}"
+    copied = [one for source in sources for one in (source, source)]
+    query = f"sequence {A} with runs=3"
+    assert told(query, *copied) == [["e0", "e2", "e4"]]
+    assert told(query, *copied[:4]) == []
+
+
 # Runs, and events that come late.
 
 
