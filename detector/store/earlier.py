@@ -28,7 +28,6 @@ SIZE = 5_000
 
 def ask(question: Earlier, alerts: str) -> Asked[Earlier]:
     """The request for one page; `alerts` is the alias of the space, which need not be there."""
-    alerts = f"{alerts}{SHADOW}" if question.shadow else alerts
     form = "strict_date_optional_time"
     start, end = (msearch.stamp(t) for t in (question.window.start, question.window.end))
     body: Json = {
@@ -50,7 +49,12 @@ def ask(question: Earlier, alerts: str) -> Asked[Earlier]:
     }
     if question.after is not None:
         body["search_after"] = [question.after]
-    return Asked(question, msearch.header((alerts,)), body, None, SIZE)
+    return Asked(question, msearch.header((alias(question, alerts),)), body, None, SIZE)
+
+
+def alias(question: Earlier, alerts: str) -> str:
+    """Where the alerts of such a rule are read; `alerts` is where those of the others are."""
+    return f"{alerts}{SHADOW}" if question.shadow else alerts
 
 
 def read(asked: Asked[Earlier], response: Mapping[str, Any]) -> Page:

@@ -33,8 +33,9 @@ from detector.store.permission import Permission
 
 AnyAsked: TypeAlias = Asked[Any]
 
-WIDE = 10
-"""Buckets of a page for each of its documents: they are small."""
+WIDE, WIDEST = 10, 10_000
+"""Buckets of a page for each of its documents, since they are small, and at most: a search may
+make 65,536, and each holds another (`search.max_buckets`)."""
 SEARCH_FOR_ONE = 60.0
 """Seconds for which is looked for the one search that keeps a request from being answered."""
 
@@ -132,10 +133,11 @@ class Searcher:
         """What is said already; alerts written just now are made visible first."""
         if not questions:
             return {}
+        names = sorted({earlier.alias(question, self._alerts) for question in questions.values()})
         try:
             self._connection.call(
                 lambda: self._connection.client.indices.refresh(
-                    index=self._alerts, ignore_unavailable=True
+                    index=names, ignore_unavailable=True
                 )
             )
         except StoreError as error:
@@ -260,7 +262,7 @@ class Searcher:
             return bucketing.ask(
                 search,
                 compiled,
-                size=WIDE * size,
+                size=min(WIDE * size, WIDEST),
                 timeout=self._timeout,
                 exclude_tiers=self._exclude_tiers,
             )

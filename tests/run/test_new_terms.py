@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from detector.model import Window
+from detector.model import Answer, Buckets, Page, Question, Window
 from detector.run import backfill
 from tests.builders import NOW, TERMS
-from tests.run.lab import turn, turns
+from tests.run.lab import Call, turn, turns
 from tests.run.stepwise import People, new_terms_rule
 
 
@@ -147,3 +148,43 @@ def test_the_history_is_seen_by_either_time(lab: People) -> None:
     lab.act(-2, "bob", event={"id": "y", "kind": "event"})
     turn(lab, rule, 0)
     assert new(lab) == [["bob"]]
+
+
+class Shattered(People):
+    """A lab in which some shards of the history are away until they are `whole`."""
+
+    whole = False
+
+    def search(self, searches: Sequence[Question]) -> list[Answer]:
+        answers = super().search(searches)
+        if self.whole:
+            return answers
+        return [
+            replace(answer, buckets=(), incomplete="1 of 2 shards failed")
+            if isinstance(asked, Buckets) and asked.among and isinstance(answer, Page)
+            else answer
+            for asked, answer in zip(searches, answers, strict=True)
+        ]
+
+
+def test_nothing_is_new_while_the_history_cannot_be_read() -> None:
+    lab = Shattered()
+    lab.act([-30, -3])
+    lab.act(-2, "bob")
+    report = turn(lab, new_terms_rule(), 0)
+    assert report.failed
+    assert new(lab) == []
+    assert "shards" in str(report.runs[0].error)
+    lab.whole = True
+    turn(lab, new_terms_rule(), 5)
+    assert new(lab) == [["bob"]]
+
+
+@pytest.mark.parametrize("fault", ["write", "known", "save", "record"])
+def test_a_fault_at_any_step_repeats_and_loses_nothing(lab: People, fault: Call) -> None:
+    for number in range(12):
+        lab.act([-3, -2], f"u{number}")
+    lab.faults[fault] = "answer lost" if fault in {"write", "save"} else "fails"
+    turn(lab, new_terms_rule(), 0)
+    turns(lab, new_terms_rule(), 1, 3)
+    assert sorted(new(lab)) == sorted([f"u{number}"] for number in range(12))
