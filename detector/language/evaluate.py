@@ -6,7 +6,7 @@ Two-valued: a leaf asks whether any value of its field passes; without values it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import product
 from typing import Any, TypeAlias, assert_never
 
@@ -196,8 +196,8 @@ def _in_order(found: Any, value: tree.Scalar, order: Callable[[Any, Interval], b
     return left is not None and right is not None and order(left[0], right)
 
 
-def _in_network(networks: Sequence[str], kind: Kind) -> Test:
-    inside = membership.in_blocks(tuple(networks))
+def _in_network(networks: tuple[str, ...], kind: Kind) -> Test:
+    inside = membership.in_blocks(networks)
 
     def holds(found: Any) -> bool:
         place = found if kind is Kind.IP else address(found)

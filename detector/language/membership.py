@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 from detector.language import pattern
@@ -21,12 +20,25 @@ Test: TypeAlias = Callable[[Any], bool]
 LONG = 1_000
 """Values of a list from which on its test is kept: many rules share an exception's list."""
 
+MOST = 64
+"""Tests that are kept at a time."""
+
+_kept: dict[tuple[int, Kind, str | None, bool], tuple[tuple[Scalar, ...], Test]] = {}
+"""By the identity of the values, which stay with their test: to hash them takes milliseconds."""
+
 
 def one_of(values: tuple[Scalar, ...], kind: Kind, type_: str | None, *, any_case: bool) -> Test:
     """Whether a value read from a field of that type equals one of `values`."""
-    texts = len(values) >= LONG and all(isinstance(value, str) for value in values)
-    made = _kept if texts else _one_of  # 1 and 1.0 are equal, but not as texts
-    return made(values, kind, type_, any_case)
+    if len(values) < LONG:
+        return _one_of(values, kind, type_, any_case)
+    key = id(values), kind, type_, any_case
+    known = _kept.get(key)
+    if known is None or known[0] is not values:
+        known = values, _one_of(values, kind, type_, any_case)
+        if len(_kept) >= MOST:
+            _kept.clear()
+        _kept[key] = known
+    return known[1]
 
 
 def in_blocks(blocks: tuple[str, ...]) -> Test:
@@ -42,11 +54,6 @@ def _one_of(values: tuple[Scalar, ...], kind: Kind, type_: str | None, any_case:
     if kind is Kind.UNKNOWN or kind is Kind.OPAQUE:
         return _folded(values) if any_case else _alike(values)
     return _within(_covers(values, kind, type_))
-
-
-@lru_cache(maxsize=64)
-def _kept(values: tuple[Scalar, ...], kind: Kind, type_: str | None, any_case: bool) -> Test:
-    return _one_of(values, kind, type_, any_case)
 
 
 def _folded(values: Iterable[Scalar]) -> Test:

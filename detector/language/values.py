@@ -227,6 +227,10 @@ def _block(text: str) -> Interval | None:
     if _BLOCK.fullmatch(text) is None:
         return None
     try:
+        if "/" not in text:  # the common case, ten times as fast
+            one = ipaddress.ip_address(text)
+            place = int(one) | (_MAPPED if one.version == 4 else 0)
+            return place, place
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
         return None
