@@ -14,6 +14,10 @@ from detector.language import dsl, eql, fields, tree
 from detector.model import Rule
 
 
+LONGEST = 10_000
+"""Characters of a residual that are shown."""
+
+
 def compile_(
     ctx: typer.Context,
     rule: Annotated[
@@ -72,6 +76,8 @@ def _conditions(rule: Rule) -> list[tree.Node]:
 def _search(where: tree.Node) -> dict[str, Any]:
     compiled = dsl.translate(where, fields.ECS)
     residual = None if compiled.residual is None else eql.condition(compiled.residual)
+    if residual and len(residual) > LONGEST:  # a value list
+        residual = f"{residual[:LONGEST]}... ({len(residual):,} characters)"
     return {"query": compiled.query, "residual": residual}
 
 

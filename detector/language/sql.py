@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, assert_never
 from detector.errors import LanguageError
 from detector.language import columns, evaluate, pattern, saying, tree
 from detector.language.columns import Column, quoted
-from detector.language.dsl import conjuncts
+from detector.language.dsl import MOST_NETWORKS, MOST_VALUES, conjuncts
 from detector.language.fields import ECS, FieldTypes, Kind
 from detector.language.functions import string
 from detector.language.saying import stands_for_several
@@ -133,7 +133,11 @@ def _leaf(leaf: tree.FieldLeaf, types: FieldTypes, *, positive: bool) -> Said:
 
 
 def _test(leaf: tree.FieldLeaf, column: Column) -> Test | None:
-    """What the leaf asks of a value; None where SQL has no words for it."""
+    """What the leaf asks of a value; None where SQL has no words for it, or too many of them."""
+    if isinstance(leaf, tree.OneOf) and len(leaf.values) > MOST_VALUES:
+        return None
+    if isinstance(leaf, tree.InNetwork) and len(leaf.networks) > MOST_NETWORKS:
+        return None
     match column.kind:
         case Kind.STRING | Kind.TEXT | Kind.UNKNOWN:
             return None if column.type == "flattened" else _of_text(leaf, column)
