@@ -13,7 +13,6 @@ from detector.detect import joining, new_terms, threshold
 from detector.language import dsl, eql, fields, tree
 from detector.model import Rule
 
-
 LONGEST = 10_000
 """Characters of a residual that are shown."""
 
