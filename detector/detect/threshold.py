@@ -43,7 +43,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A group that may alert: its events in `pieces` of the view."""
+    """A group that may alert: its events lie in `pieces` of the view."""
 
     terms: Terms
     pieces: tuple[Window, ...]
@@ -108,13 +108,14 @@ def _candidate(asked: Limits, view: Window, bucket: Bucket) -> Candidate:
     terms = grouping.terms(asked.by, bucket)
     key = grouping.key(terms)
     group = Group(key, terms, bucket.count, bucket.first, bucket.last)
-    return Candidate(terms, (view,), group)
+    whole = Window(bucket.first, min(bucket.last + grouping.MILLISECOND, view.end))
+    return Candidate(terms, (whole,), group)
 
 
 def _recounted(
     rule: Rule, candidates: Sequence[Candidate], spans: dict[str, list[Window]]
 ) -> Inquiry[list[Candidate]]:
-    """With what is left of the view outside the spans; nothing may be."""
+    """With what is left of their events outside the spans; where that is nothing, none is asked."""
     kept = [one for one in candidates if one.group.key not in spans]
     again = [
         replace(one, pieces=without(one.pieces, spans[one.group.key]))
