@@ -138,6 +138,15 @@ def test_only_what_is_chosen_runs(load: Load, text: str, enabled: set[str]) -> N
     assert {rule.rule_id for rule in load(text).rules if rule.enabled} == enabled
 
 
+def test_of_rules_that_are_not_chosen_only_errors_are_said(load: Load, tmp_path: Path) -> None:
+    load("only: [{id: shell}]")
+    text = "\nactions: [{}]\nexceptions_list: [{id: a, list_id: a, type: a, namespace_type: a}]\n"
+    (tmp_path / "rules" / "b.yaml").write_text(TRAIL + text)
+    tuning = Tuning((), (tmp_path / "overlays",))
+    assert not rulefile.load([tmp_path / "rules"], tuning).problems
+    assert len(rulefile.load([tmp_path / "rules"]).problems) == 2
+
+
 WRONG = [
     (overlay("id: shell", "severity: hihg"),
      "`patch.severity` must be `low`, `medium`, `high` or `critical`", (3, 21)),

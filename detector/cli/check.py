@@ -71,6 +71,8 @@ def _summary(loaded: Loaded, problems: Sequence[Problem]) -> None:
     errors = sum(problem.level == "error" for problem in problems)
     unsupported = sum(rule.unsupported is not None for rule in loaded.rules)
     said = f"{len(loaded.rules):,} rules, {len(loaded.rules) - unsupported:,} can run"
+    if left_out := sum(not rule.enabled for rule in loaded.rules):
+        said += f", {left_out:,} are not enabled"
     said += f"; {errors} errors, {len(problems) - errors} warnings"
     show.say(said, "bold red" if errors else "green")
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from detector import alerts
+from detector.alerts import placement
 from detector.cli import options, reports, show, story, waiting, wiring
 from detector.model import Rule
 from detector.run import cycle
@@ -62,7 +63,12 @@ def demo(
     with waiting.embedded(data) as node:
         store = wiring.connect(node.url, configured, embedded=True)
         _clear(store)
-        installation.install(store, lambda lacking: alerts.template(SPACE, missing_types=lacking))
+        shadow = placement.shadow(SPACE)
+        installation.install(
+            store,
+            lambda lacking: alerts.template(SPACE, missing_types=lacking),
+            shadow_template=lambda lacking: alerts.template(shadow, missing_types=lacking),
+        )
         now = wiring.now()
         told = _tell(store, now, events)
         with waiting.spinner(f"asking {len(chosen)} rules"):

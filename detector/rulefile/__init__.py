@@ -79,7 +79,7 @@ def load(paths: Sequence[Path], tuning: Tuning = UNTUNED) -> Loaded:
     rules, tuned = tuner.narrowed(reader.rules), tuner.faultless
     if any(map(textfile.is_folder, paths)):
         tuner.missed()
-    problems = tuple(reader.report.problems)
+    problems = tuple(tuner.noteworthy(reader.report.problems))
     return Loaded(tuple(rules), problems, tuner.effects(), tuner.until, tuned)
 
 

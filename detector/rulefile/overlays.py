@@ -75,13 +75,17 @@ class _Part:
 
 
 class Overlays:
-    """All overlays, in the order they were read: of two that write a key the later one wins."""
+    """All overlays, in the order they were read: of two that write a key the later one wins.
+
+    `left_out` are the ids of rules that `only` has not chosen.
+    """
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._patches: list[_Part] = []
         self._only: list[_Part] = []
         self._chosen = False
+        self.left_out: set[str] = set()
 
     def read(self, file: Path) -> None:
         """Take the overlays of a file; a faulty one is reported and left out."""
@@ -116,6 +120,7 @@ class Overlays:
             part.hit.append(rule_id)
         if self._chosen and not chosen:
             data["enabled"] = False
+            self.left_out.add(rule_id)
         if data == text.data:
             return Tuned(text, tuple(exceptions))
         patched = Patched(text.file, text.lines, data, text.spots, text.base, written)

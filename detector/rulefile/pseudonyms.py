@@ -83,6 +83,11 @@ class Pseudonyms:
         known = rf"(?<![\w-])(?:{'|'.join(map(re.escape, longest))})(?![\w-])"
         self._pattern = re.compile(known, re.IGNORECASE) if longest else None
 
+    def keep(self, name: str, value: Any) -> None:
+        """Leave a value as it is, here and wherever else it comes."""
+        if kind := kind_of(name, value):
+            self._given[kind][value] = value
+
     def of(self, name: str, value: str) -> str:
         """What stands for the value of a field: the value itself where it tells of nobody."""
         kind = kind_of(name, value)
@@ -109,7 +114,8 @@ class Pseudonyms:
         if value in given.values():
             return value
         if value not in given:
-            given[value] = _FORMS[kind](len(given) + 1, value)
+            number = 1 + sum(name != stands for name, stands in given.items())
+            given[value] = _FORMS[kind](number, value)
         return given[value]
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from detector.errors import Place
 from detector.language import tree
-from detector.model import Rule
+from detector.model import Problem, Rule
 from detector.rulefile import queries
 from detector.rulefile.exceptions import Applied, Exceptions
 from detector.rulefile.overlays import Effect, Overlays, Tuned
@@ -91,6 +91,11 @@ class Tuner:
         for item in self._exceptions.unused():
             message = f"no rule has the exception `{item.name}`"
             self._report.add(message, item.place, level="warning")
+
+    def noteworthy(self, problems: Iterable[Problem]) -> Iterator[Problem]:
+        """Without the warnings about rules that nobody has chosen."""
+        left_out = self._overlays.left_out
+        return (p for p in problems if p.level == "error" or p.rule_id not in left_out)
 
     def effects(self) -> tuple[Effect, ...]:
         """What each overlay has hit."""
