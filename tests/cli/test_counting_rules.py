@@ -85,7 +85,7 @@ def test_a_failing_example_is_explained_by_each_event(rules: Path) -> None:
     result = detector("test", "--rules", str(file))
     assert result.exit_code == 1
     assert "expected 1 alerts, got 0" in result.output
-    assert "how many events have which values" in result.output
+    assert "an alert needs 3 such events" in result.output
 
 
 def test_what_they_count_is_shown(rules: Path) -> None:
@@ -116,3 +116,9 @@ def test_a_history_that_is_none_is_an_error(
     result = detector("check", "--rules", str(file))
     assert result.exit_code == 1
     assert message in result.output
+
+
+@pytest.mark.node
+def test_their_examples_do_not_see_each_other_on_elasticsearch(rules: Path, node_url: str) -> None:
+    result = detector("test", "--rules", str(rules), "--url", node_url, "--json")
+    assert json.loads(result.output) == {"rules": 2, "examples": 4, "failed": []}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -61,6 +62,35 @@ def test_due_continues_where_the_last_run_ended(
     assert plan.live == window(*live)
     assert list(plan.backlog) == [window(*piece) for piece in backlog]
     assert plan.too_old == ()
+
+
+@pytest.mark.parametrize(
+    ("checkpoint_end", "live", "backlog"),
+    [
+        pytest.param(None, (-5, 0), [], id="a rule that never ran has the last slot to ask"),
+        pytest.param(-5, (-5, 0), [], id="on time, slots do not overlap"),
+        pytest.param(-7, (-7, 0), [], id="a little late, the window has two slots"),
+        pytest.param(-65, (-5, 0), [(-65, -60), (-60, -5)], id="after downtime the rest waits"),
+    ],
+)
+def test_windows_of_a_stepwise_rule_hold_whole_slots(
+    checkpoint_end: float | None, live: tuple[float, float], backlog: list[tuple[float, float]]
+) -> None:
+    rule = replace(make_rule(lookback=20), stepwise=True)
+    checkpoint = None
+    if checkpoint_end is not None:
+        checkpoint = Checkpoint("r", NOON + minutes(checkpoint_end))
+    plan = schedule.due(rule, checkpoint, NOON)
+    assert plan.live == window(*live)
+    assert list(plan.backlog) == [window(*piece) for piece in backlog]
+    assert schedule.lateness(rule) == minutes(15), "what its view reaches back beyond the slot"
+
+
+def test_a_stepwise_rule_is_cut_only_where_its_slots_end() -> None:
+    rule = replace(make_rule(interval=7, lookback=20), stepwise=True)
+    assert schedule.coarse(minutes(60), rule) == minutes(63)
+    assert schedule.coarse(minutes(60), make_rule(interval=7)) == minutes(60)
+    assert schedule.coarse(minutes(1), rule) == minutes(7)
 
 
 def test_due_gives_up_what_is_older_than_the_catch_up_limit_and_says_so() -> None:

@@ -12,7 +12,7 @@ import pytest
 from detector.model import Window
 from detector.run import backfill
 from tests.builders import NOW, TERMS
-from tests.run.lab import turn, turns
+from tests.run.lab import Call, turn, turns
 from tests.run.stepwise import People, threshold_rule
 
 
@@ -215,6 +215,18 @@ def test_what_a_cap_keeps_back_is_said_by_the_next_run(lab: People) -> None:
     for number in range(25):
         lab.act([-3, -2], f"u{number}")
     assert [turn(lab, rule, 5 * n).alerts_created for n in range(4)] == [10, 10, 5, 0]
+
+
+@pytest.mark.parametrize("call", ["search", "known", "write", "save"])
+def test_another_daemon_in_the_middle_of_a_run_says_nothing_twice(lab: People, call: Call) -> None:
+    def interrupt() -> None:
+        turn(lab, threshold_rule(), 0)
+
+    lab.act(seconds(-4, 6))
+    lab.faults[call] = interrupt
+    turn(lab, threshold_rule(), 0)
+    turns(lab, threshold_rule(), 1, 3)
+    assert counts(lab) == [6]
 
 
 def test_events_are_taken_by_either_time_as_one_count(lab: People) -> None:
