@@ -19,6 +19,9 @@ Tree: TypeAlias = dict[str, Any]
 LINE, ROOT, ODD, BROKEN = '"line"', '"root"', '"odd"', '"broken"'
 """An event's text, what is taken out of it, whether a name is spelled oddly, whether it is none."""
 
+WRAPPER = "_source"
+"""What makes a line a hit of a search, with the event inside."""
+
 _UPPER, _LOWER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = rf'"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}"'
@@ -93,13 +96,27 @@ class Column:
         """True where the other columns do not tell the field's values."""
         return f"({named(f'{self.name} odd')} or {self._inside_array()})"
 
-    def any(self, test: Callable[[str], str]) -> str:
-        """SQL that is true where some value passes."""
-        one = test(self.value)
+    @property
+    def folded(self) -> str:
+        return named(f"{self.name} folded")
+
+    @property
+    def folded_list(self) -> str:
+        return named(f"{self.name} folded list")
+
+    def any(self, test: Callable[[str], str], *, any_case: bool = False) -> str:
+        """SQL that is true where some value passes; of its folded text with `any_case`."""
+        one = test(self.folded if any_case else self.value)
         if not self.has_list or one == "false":
             return one
-        several = f"list_bool_or(list_transform({self.list}, lambda x: {test('x')}))"
-        return f"({one} or ({self.list} is not null and {several}))"
+        values = self.folded_list if any_case else self.list
+        several = f"list_bool_or(list_transform({values}, lambda x: {test('x')}))"
+        return f"({one} or ({values} is not null and {several}))"
+
+    def any_of(self, texts: str, *, any_case: bool = False) -> str:
+        """SQL that is true where some value is one of these texts, quoted and with commas."""
+        one, values = (self.folded, self.folded_list) if any_case else (self.value, self.list)
+        return f"({one} in ({texts}) or list_has_any({values}, [{texts}]))"
 
     def _inside_array(self) -> str:
         """Whether an array of objects stands on the way: then the field looks as if not there.
@@ -111,7 +128,7 @@ class Column:
             return "false"
         pointers = ", ".join(quoted(_pointer(path)) for path in above)
         key = quoted(above[-1][-1])
-        arrays = f"list_contains(json_type({LINE}, [{pointers}]), 'ARRAY')"
+        arrays = f"list_contains(try(json_type({LINE}, [{pointers}])), 'ARRAY')"
         return f"({self.json} is null and contains({LINE}, {key}) and {arrays})"
 
 
@@ -164,7 +181,8 @@ class Extraction:
                     odd.append(f"case when contains({found}, '{{') then {found} end")
             elif found:
                 odd.append(found)
-        return f"coalesce({', '.join(odd)}) is not null" if odd else "false"
+        odd.append(f"{ROOT}.{named(WRAPPER)}")
+        return f"coalesce({', '.join(odd)}) is not null"
 
     def reach(self, path: tuple[str, ...]) -> str:
         """SQL of the JSON at a path of keys; below another field it is taken out of that one."""
@@ -211,7 +229,7 @@ def _structure(wanted: Sequence[str]) -> Tree:
     root: Tree = {}
     for path in (*(tuple(name.split(".")) for name in wanted), *_spellings(wanted)):
         _plant(root, path)
-    return root or {"": "JSON"}
+    return root | {WRAPPER: "JSON"}
 
 
 def _wanted(names: Collection[str], types: FieldTypes) -> list[str]:
@@ -253,6 +271,8 @@ def _typed(column: Column) -> Iterable[str]:
             f"""case when starts_with({json_}, '[') then from_json({json_}, '["VARCHAR"]') end"""
         )
         yield f"{listed} as {column.list}"
+        yield f"{folded(_value(column))} as {column.folded}"
+        yield f"list_transform({listed}, lambda x: {folded('x')}) as {column.folded_list}"
 
 
 def _value(column: Column) -> str:

@@ -122,8 +122,7 @@ def _leaf(leaf: tree.FieldLeaf, types: FieldTypes, *, positive: bool) -> Said:
     if isinstance(leaf, tree.Says) and column.kind is not Kind.TEXT:
         return _say(saying.exact(leaf), types, positive=positive)
     try:
-        test = _test(leaf, column)
-        passes = column.any(test) if test else None
+        passes = _passes(leaf, column)
     except UnicodeEncodeError:  # half of a surrogate pair
         passes = None
     if passes is None:
@@ -132,8 +131,8 @@ def _leaf(leaf: tree.FieldLeaf, types: FieldTypes, *, positive: bool) -> Said:
     return Said(f"({passes if positive else f'({passes}) is not true'} or {column.odd})")
 
 
-def _test(leaf: tree.FieldLeaf, column: Column) -> Test | None:
-    """What the leaf asks of a value; None where SQL has no words for it, or too many of them."""
+def _passes(leaf: tree.FieldLeaf, column: Column) -> str | None:
+    """SQL that is true where a value passes; None where it has no words for it, or too many."""
     if isinstance(leaf, tree.OneOf) and len(leaf.values) > MOST_VALUES:
         return None
     if isinstance(leaf, tree.InNetwork) and len(leaf.networks) > MOST_NETWORKS:
@@ -142,35 +141,36 @@ def _test(leaf: tree.FieldLeaf, column: Column) -> Test | None:
         case Kind.STRING | Kind.TEXT | Kind.UNKNOWN:
             return None if column.type == "flattened" else _of_text(leaf, column)
         case Kind.INTEGER | Kind.FLOAT | Kind.IP:
-            return None if column.type == "half_float" else _of_number(leaf, column)
+            test = None if column.type == "half_float" else _of_number(leaf, column)
+            return column.any(test) if test else None
         case Kind.BOOLEAN:
-            return _of_truth(leaf, column)
+            return column.any(_of_truth(leaf, column))
         case Kind.DATE | Kind.OPAQUE:
             return None
         case _:
             assert_never(column.kind)
 
 
-def _of_text(leaf: tree.FieldLeaf, column: Column) -> Test | None:
+def _of_text(leaf: tree.FieldLeaf, column: Column) -> str | None:
     match leaf:
         case tree.Exists():
-            return lambda value: f"{value} is not null"
+            return column.any(lambda value: f"{value} is not null")
         case tree.Equals(value=value):
-            return _one_of((value,), any_case=False)
+            return _one_of((value,), column, any_case=False)
         case tree.OneOf(values=values, any_case=any_case):
-            return _one_of(values, any_case=any_case)
+            return _one_of(values, column, any_case=any_case)
         case tree.Like(patterns=patterns, any_case=any_case):
-            return _like(patterns, any_case=any_case)
+            return _like(patterns, column, any_case=any_case)
         case tree.StartsWith(text=text, any_case=any_case):
-            return _called("starts_with", text, any_case=any_case)
+            return _called("starts_with", text, column, any_case=any_case)
         case tree.EndsWith(text=text, any_case=any_case):
-            return _called("ends_with", text, any_case=any_case)
+            return _called("ends_with", text, column, any_case=any_case)
         case tree.Contains(text="") | tree.InNetwork(networks=()):
-            return _never
+            return "false"
         case tree.Contains(text=text, any_case=any_case):
-            return _called("contains", text, any_case=any_case)
+            return _called("contains", text, column, any_case=any_case)
         case tree.Compare() | tree.Between() if column.kind is not Kind.UNKNOWN:
-            return _in_order(leaf)
+            return column.any(_in_order(leaf))
         case tree.Compare() | tree.Between() | tree.Regex() | tree.InNetwork() | tree.Says():
             return None
         case _:
@@ -181,42 +181,48 @@ def _never(_: str) -> str:
     return "false"
 
 
-def _one_of(values: Iterable[tree.Scalar], *, any_case: bool) -> Test | None:
+def _one_of(values: Iterable[tree.Scalar], column: Column, *, any_case: bool) -> str | None:
     """Texts are compared; a number with a fraction has several spellings."""
     known = list(values)
     if any(isinstance(value, float) for value in known):
         return None
     texts = [string(value) or "" for value in known]
     listed = ", ".join(sorted({quoted(pattern.fold(t) if any_case else t) for t in texts}))
-    if not listed:
-        return _never
-    return lambda value: f"{columns.folded(value) if any_case else value} in ({listed})"
+    return column.any_of(listed, any_case=any_case) if listed else "false"
 
 
-def _called(function: str, text: str, *, any_case: bool) -> Test:
+def _called(function: str, text: str, column: Column, *, any_case: bool) -> str:
     part = quoted(pattern.fold(text) if any_case else text)
-    return lambda value: f"{function}({columns.folded(value) if any_case else value}, {part})"
+    return column.any(lambda value: f"{function}({value}, {part})", any_case=any_case)
 
 
-def _like(patterns: tuple[str, ...], *, any_case: bool) -> Test | None:
+def _like(patterns: tuple[str, ...], column: Column, *, any_case: bool) -> str | None:
     plain = [one for one in patterns if not pattern.has_wildcard(one)]
-    wild = [one for one in patterns if pattern.has_wildcard(one)]
-    tests = [_one_of(plain, any_case=any_case)] if plain else []
-    tests += [_wild(pattern.fold(one) if any_case else one, any_case=any_case) for one in wild]
-    known = [test for test in tests if test is not None]
-    if len(known) < len(tests):
+    tests = [
+        _wild(pattern.fold(one) if any_case else one)
+        for one in patterns
+        if pattern.has_wildcard(one)
+    ]
+    if None in tests:
         return None
-    return lambda value: "(" + " or ".join(test(value) for test in known) + ")"
+    parts = [_one_of(plain, column, any_case=any_case)] if plain else []
+    if tests:
+        parts.append(
+            column.any(
+                lambda value: "(" + " or ".join(f"{value} {test}" for test in tests) + ")",
+                any_case=any_case,
+            )
+        )
+    return f"({' or '.join(filter(None, parts))})"
 
 
-def _wild(one: str, *, any_case: bool) -> Test | None:
+def _wild(one: str) -> str | None:
     escape = next((char for char in _LIKE_ESCAPES if char not in one), None)
     if escape is None:
         return None
     spelled = {"*": "%", "?": "_", "%": f"{escape}%", "_": f"{escape}_"}
     text = quoted("".join(spelled.get(char, char) for char in one))
-    tail = f" escape '{escape}'" if "%" in one or "_" in one else ""
-    return lambda value: f"{columns.folded(value) if any_case else value} like {text}{tail}"
+    return f"like {text}" + (f" escape '{escape}'" if "%" in one or "_" in one else "")
 
 
 def _in_order(leaf: tree.Compare | tree.Between) -> Test:
