@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -309,6 +310,21 @@ def test_an_exception_of_no_rule_is_said(load: Load) -> None:
     loaded = load({"exceptions/a.yaml": "{rules: [gone], name: n, reason: r, query: 'a:b'}"})
     (said,) = loaded.problems
     assert (said.level, said.message) == ("warning", "no rule has the exception `n`")
+
+
+def test_what_the_documentation_shows_is_read(load: Load, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "exceptions.md").read_text()
+    exceptions, overlays = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    extra = "tags: ['Domain: Network', 'OS: Linux']\n"
+    rule = RULE.format(id="8d3d0794-c776-476b-8674-ee2e685f6470", type="query", query=KQL)
+    load({"exceptions/a.yaml": exceptions, "exceptions/lists/scanners.txt": "10.0.0.1-10.0.0.3"})
+    (tmp_path / "rules" / "one.yaml").write_text(re.sub("tags: .*\n", extra, rule))
+    (tmp_path / "overlays.yaml").write_text(overlays)
+    tuning = Tuning((tmp_path / "exceptions",), (tmp_path / "overlays.yaml",), now=NOW)
+    (one,) = (loaded := rulefile.load([tmp_path / "rules" / "one.yaml"], tuning)).rules
+    assert not loaded.problems
+    assert muted(one, {"source": {"ip": "10.0.0.2"}})
+    assert (one.severity, one.shadow, one.enabled) == ("low", True, True)
 
 
 def test_a_rules_hash_changes_with_its_exceptions_and_with_nothing_else(load: Load) -> None:

@@ -124,6 +124,17 @@ def test_a_null_takes_a_key_away(load: Load) -> None:
     assert by_id(load(overlay("id: shell", "from: null")))["shell"].lookback.total_seconds() == 360
 
 
+def test_a_toml_rules_integrations_are_in_its_metadata(load: Load, tmp_path: Path) -> None:
+    load(overlay("integration: okta", "risk_score: 5"))
+    toml = '[metadata]\nintegration = ["aws", "okta"]\n[rule]\nrule_id = "okta"\nname = "Okta"\n'
+    toml += 'description = "d"\ntype = "query"\nindex = ["a"]\nseverity = "low"\nrisk_score = 1\n'
+    (tmp_path / "rules" / "okta.toml").write_text(toml + 'query = "a:b"\n')
+    loaded = rulefile.load([tmp_path / "rules"], Tuning((), (tmp_path / "overlays",)))
+    assert not loaded.problems
+    assert loaded.effects[0].rules == ("okta",)
+    assert "packages" not in by_id(loaded)["okta"].parameters
+
+
 ONLY = [
     ("only: [{tag: 'OS: Linux'}]", {"shell"}),
     ("only: [{id: shell}, {severity: low}]", {"shell", "trail"}),

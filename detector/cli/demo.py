@@ -63,12 +63,7 @@ def demo(
     with waiting.embedded(data) as node:
         store = wiring.connect(node.url, configured, embedded=True)
         _clear(store)
-        shadow = placement.shadow(SPACE)
-        installation.install(
-            store,
-            lambda lacking: alerts.template(SPACE, missing_types=lacking),
-            shadow_template=lambda lacking: alerts.template(shadow, missing_types=lacking),
-        )
+        _set_up(store)
         now = wiring.now()
         told = _tell(store, now, events)
         with waiting.spinner(f"asking {len(chosen)} rules"):
@@ -83,6 +78,15 @@ def demo(
         _show(found, report, told, chosen, svg)
     if report.failed:
         raise typer.Exit(1)
+
+
+def _set_up(store: ElasticStore) -> None:
+    shadow = placement.shadow(SPACE)
+    installation.install(
+        store,
+        lambda lacking: alerts.template(SPACE, missing_types=lacking),
+        shadow_template=lambda lacking: alerts.template(shadow, missing_types=lacking),
+    )
 
 
 def _clear(store: ElasticStore) -> None:

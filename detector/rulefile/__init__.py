@@ -146,8 +146,7 @@ class _Reader:
     def file(self, path: Path) -> None:
         texts = self.report.readable(textfile.read(path))
         beside = Beside(path, self.report)
-        for text in texts if path.suffix == ".ndjson" else ():
-            self.tuner.exported(text)
+        self.tuner.enter(texts)
         for text in forms.plain(texts, path.suffix, self.report):
             if isinstance(text.data, dict):
                 self.rule(text, path, beside)

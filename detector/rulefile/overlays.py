@@ -21,6 +21,9 @@ from detector.text.faults import KeyPath
 _NAMED: Mapping[str, str] = {"id": "rule_id", "tag": "tags"}
 """The keys of a rule that a selection has another name for."""
 
+_PACKAGES = "packages"
+"""Where selections see the integrations that a file names beside its rule."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -104,18 +107,22 @@ class Overlays:
                     tests, keys = _tests(overlay.select), tuple(one["patch"])
                     self._keep(self._patches, _Part(part, tests, keys))
 
-    def apply(self, text: Text) -> Tuned:
-        """The rule in `text` with all that its overlays write; selections see it as it was."""
+    def apply(self, text: Text, packages: Sequence[str] = ()) -> Tuned:
+        """The rule in `text` with all that its overlays write; selections see it as it was.
+
+        `packages` are integrations that its file names beside the rule.
+        """
+        seen = text.data | {_PACKAGES: [*packages]}
         rule_id = str(text.data.get("rule_id"))
         data, written, exceptions = dict(text.data), {}, []
-        for part in _hitting(self._patches, text.data):
+        for part in _hitting(self._patches, seen):
             part.hit.append(rule_id)
             for key, value in part.text.data["patch"].items():
                 if key == "exceptions":
                     exceptions.append(part.text.at(("patch", key), value))
                 else:
                     data[key], written[key] = value, part.text
-        chosen = list(_hitting(self._only, text.data))
+        chosen = list(_hitting(self._only, seen))
         for part in chosen:
             part.hit.append(rule_id)
         if self._chosen and not chosen:
@@ -153,10 +160,21 @@ def _hitting(parts: Iterable[_Part], rule: Mapping[str, Any]) -> Iterator[_Part]
 def _values(name: str, rule: Mapping[str, Any]) -> Sequence[str]:
     """What a rule says that a selection asks of; it has not been checked yet."""
     if name == "integration":
-        return list(_integrations(rule.get("related_integrations")))
+        return [*rule[_PACKAGES], *_integrations(rule.get("related_integrations"))]
     found = rule.get(_NAMED.get(name, name))
     listed = found if isinstance(found, list) else [found]
     return [one for one in listed if isinstance(one, str)]
+
+
+def packages(data: Any) -> list[str]:
+    """The integrations that a file of elastic/detection-rules names in `[metadata]`.
+
+    Its rules name none: their `related_integrations` are made of these at a release.
+    """
+    metadata = data.get("metadata") if isinstance(data, dict) else None
+    found = metadata.get("integration") if isinstance(metadata, dict) else None
+    listed = found if isinstance(found, list) else [found]
+    return [name for name in listed if isinstance(name, str)]
 
 
 def _integrations(found: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from detector.errors import Place
 from detector.language import tree
 from detector.model import Problem, Rule
-from detector.rulefile import queries
+from detector.rulefile import overlays, queries
 from detector.rulefile.exceptions import Applied, Exceptions
 from detector.rulefile.overlays import Effect, Overlays, Tuned
 from detector.rulefile.report import Report
@@ -59,6 +59,7 @@ class Tuner:
         self._report = report
         self._overlays = Overlays(report)
         self._exceptions = Exceptions(tuning.folders(), report, tuning.now)
+        self._packages: list[str] = []
         self._tuned: dict[tuple[str, str], Tuned] = {}
 
     def read(self) -> None:
@@ -68,13 +69,15 @@ class Tuner:
         for file in _files(self._tuning.overlays, (".yaml", ".yml"), self._report):
             self._overlays.read(file)
 
-    def exported(self, text: Text) -> None:
-        """Take exceptions from a line of an export of rules."""
-        self._exceptions.exported(text)
+    def enter(self, texts: Sequence[Text]) -> None:
+        """Take what a file of rules says beside them: exceptions in an export, TOML's metadata."""
+        self._packages = [name for text in texts for name in overlays.packages(text.data)]
+        for text in texts:
+            self._exceptions.exported(text)
 
     def overlaid(self, text: Text) -> Text:
         """The rule in `text` as overlays have it."""
-        tuned = self._overlays.apply(text)
+        tuned = self._overlays.apply(text, self._packages)
         self._tuned.setdefault((text.file, str(text.data.get("rule_id"))), tuned)
         return tuned.text
 
@@ -86,7 +89,7 @@ class Tuner:
         """Report overlays and exceptions that no rule has."""
         for effect in self._overlays.effects():
             if not effect.rules:
-                hint = "`detector check` lists ids, names, tags; take it out if the rules are gone"
+                hint = "all keys of a selection must hold; take it out where its rules are gone"
                 self._report.add("this overlay hits no rule", effect.place, hint)
         for item in self._exceptions.unused():
             message = f"no rule has the exception `{item.name}`"
