@@ -12,6 +12,7 @@ from detector.cli import telling
 from detector.cli.reports import iso
 from detector.cli.telling import Told
 from detector.detect.verdict import verdict
+from detector.language import tree
 from detector.language.fields import ECS, Kind, kind_of
 from detector.model import Example, Rule
 from detector.run import proof, schedule
@@ -93,6 +94,11 @@ def _timed(value: Any, now: datetime, path: str) -> Any:
 def home(rule: Rule) -> str:
     """An index name that the rule's first pattern covers."""
     return rule.index[0].replace("*", ".example-default").lstrip("-")
+
+
+def answerable(rule: Rule) -> bool:
+    """Whether the rule can be judged without Elasticsearch."""
+    return rule.where is not None and all(one.meaning for one in tree.sent(rule.where))
 
 
 def in_memory(rules: Sequence[Rule], now: datetime, terms: Terms) -> Iterator[Outcome]:

@@ -43,7 +43,8 @@ def test(
     wiring.show_errors(loaded)
     chosen = [one for one in wiring.choose(loaded.rules, rule or ()) if not one.unsupported]
     now, terms = wiring.now(), wiring.terms(configured)
-    suites = {"in memory": list(examples.in_memory(chosen, now, terms))}
+    offline = [one for one in chosen if examples.answerable(one)]
+    suites = {"in memory": list(examples.in_memory(offline, now, terms))}
     if common.url:
         with wiring.store(common, configured) as store:
             suites["Elasticsearch"] = list(_on_elasticsearch(store, chosen, now, terms))
@@ -87,8 +88,9 @@ def _show(rules: Sequence[Rule], outcomes: Sequence[Outcome], failed: Sequence[O
     rows = []
     for rule in rules:
         wrong = sum(outcome.rule.rule_id == rule.rule_id for outcome in failed)
-        state = show.styled("failed" if wrong else "ok" if rule.examples else "no examples")
-        state.style = "bold red" if wrong else "green" if rule.examples else "yellow"
+        ran = any(outcome.rule.rule_id == rule.rule_id for outcome in outcomes)
+        state = show.styled("failed" if wrong else "ok" if ran else _idle(rule))
+        state.style = "bold red" if wrong else "green" if ran else "yellow"
         rows.append((state, len(rule.examples), wrong, rule.name))
     console.print(show.table(("", "examples", "wrong", "rule"), rows))
     for outcome in failed:
@@ -100,6 +102,10 @@ def _show(rules: Sequence[Rule], outcomes: Sequence[Outcome], failed: Sequence[O
             console.print(telling.painted(line, indent="  "))
     said = f"{len(outcomes)} examples of {len(rules)} rules, {len(failed)} wrong"
     show.say(said, "bold red" if failed else "green")
+
+
+def _idle(rule: Rule) -> str:
+    return "only with --url" if rule.examples else "no examples"
 
 
 def _json(rules: Sequence[Rule], failed: Sequence[Outcome]) -> dict[str, Any]:

@@ -226,6 +226,19 @@ def test_a_terminal_shows_green_and_red_unless_told_not_to(
     assert ("\x1b[32m✓" in written, "\x1b[31m✗" in written) == ((not environment,) * 2)
 
 
+def test_examples_that_only_elasticsearch_can_judge_stop_no_others(elsewhere: Path) -> None:
+    rules = [RULE | TYPES["lucene"], RULE | TYPES["query"] | {"rule_id": "other"}]
+    for rule in rules:
+        rule["examples"] = [{"name": "x", "event": {"process.name": "bash"}, "alert": True}]
+    (elsewhere / "rule.ndjson").write_text("\n".join(map(json.dumps, rules)))
+    result = detector("test", "--rules", "rule.ndjson")
+    assert result.exit_code == 0, result.output
+    assert [line.split("  ")[0] for line in result.stdout.splitlines()[1:]] == [
+        "only with --url",
+        "ok",
+    ]
+
+
 def test_a_failing_example_of_a_sequence_shows_which_step_no_event_fits(elsewhere: Path) -> None:
     events = [{"process.name": "bash", "host.id": "h"}, {"process.name": "fish", "host.id": "h"}]
     rule = RULE | TYPES["sample"]
