@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -34,6 +33,38 @@ app = typer.Typer(
 )
 
 
+Named: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(metavar="INDEX/ID...", help="One event, or all that a match needs."),
+]
+Name: TypeAlias = Annotated[
+    str | None, typer.Option("--name", metavar="TEXT", help="What the example shows.")
+]
+Negative: TypeAlias = Annotated[
+    bool, typer.Option("--negative", help="The rule is not to alert on it.")
+]
+DryRun: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Print the example, write nothing.")
+]
+History: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--history", metavar="INDEX/ID", help="An event from before, for new terms; repeatable."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """An example as it stands in `file`; `holds` says whether the rule does what it says."""
+
+    rule: Rule
+    item: dict[str, Any]
+    small: Reduced
+    file: Path | None
+    holds: bool
+
+
 @app.callback()
 def begin() -> None:
     """A group, though it has one command so far."""
@@ -44,19 +75,11 @@ def begin() -> None:
 def add(
     ctx: typer.Context,
     rule: Annotated[str, typer.Argument(metavar="RULE", help="Its id, name or file.")],
-    event: Annotated[
-        list[str],
-        typer.Argument(metavar="INDEX/ID...", help="One event, or all that a match needs."),
-    ],
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="TEXT", help="What the example shows.")
-    ] = None,
-    negative: Annotated[
-        bool, typer.Option("--negative", help="The rule is not to alert on it.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the example, write nothing.")
-    ] = False,
+    event: Named,
+    name: Name = None,
+    negative: Negative = False,
+    dry_run: DryRun = False,
+    history: History = None,
     config: options.Config = None,
     rules: options.Rules = None,
     url: options.Url = None,
@@ -75,13 +98,16 @@ def add(
         raise RuleError(f"{chosen.name}: {chosen.unsupported or 'it is in no file'}")
     if not dry_run:
         _refuse_packaged(chosen.file)
-    found = events.of_cluster(event, chosen, fields(chosen), common, configured)
+    before, named = list(history or ()), fields(chosen)
+    found = events.of_cluster([*before, *event], chosen, named, common, configured)
     sources = [one.source for one in found]
-    small = reducing.reduced(chosen, sources)
-    called = _free(name or reducing.said(sources, wiring.now()), chosen)
+    earlier, own = sources[: len(before)], sources[len(before) :]
+    small = reducing.reduced(chosen, own, earlier)
+    called = _free(name or reducing.said(own, wiring.now()), chosen)
     item = described(chosen, called, small, configured, negative=negative)
     file = None if dry_run else put(chosen, item)
-    _show(chosen, item, small, file, common, holds=_alerts(chosen, item, configured) == _due(item))
+    holds = _alerts(chosen, item, configured) == _due(item)
+    _show(Added(chosen, item, small, file, holds), json=common.json)
 
 
 def described(
@@ -90,6 +116,7 @@ def described(
     """The example as it is written."""
     one = len(small.events) == 1
     item: dict[str, Any] = {"name": name}
+    item |= {"history": list(small.history)} if small.history else {}
     item |= {"event": small.events[0]} if one else {"events": list(small.events)}
     got = 0 if negative else _alerts(rule, item, configured)
     return item | ({"alerts": got} if got > 1 else {"alert": not negative})
@@ -102,7 +129,8 @@ def _due(item: dict[str, Any]) -> int:
 def _alerts(rule: Rule, item: dict[str, Any], configured: Settings) -> int:
     """How many alerts the rule makes of the example."""
     written = item["events"] if "events" in item else [item["event"]]
-    tried = replace(rule, examples=(Example(item["name"], tuple(written), 0),))
+    history = tuple(item.get("history", ()))
+    tried = replace(rule, examples=(Example(item["name"], tuple(written), 0, history=history),))
     (outcome,) = examples.in_memory([tried], wiring.now(), wiring.terms(configured))
     return outcome.got
 
@@ -170,37 +198,31 @@ def _at(file: Path) -> Place:
     return Place(1, 1, file=str(file))
 
 
-def _show(
-    rule: Rule,
-    item: dict[str, Any],
-    small: Reduced,
-    file: Path | None,
-    common: options.Common,
-    *,
-    holds: bool,
-) -> None:
-    if common.json:
-        show.document(
-            {
-                "rule_id": rule.rule_id,
-                "file": str(file) if file else None,
-                "example": item,
-                "holds": holds,
-                "replaced": sorted(small.replaced),
-                "kept": sorted(small.kept),
-            }
-        )
+def _show(added: Added, *, json: bool) -> None:
+    if json:
+        show.document(_json(added))
     else:
-        for line in yamledit.written(item):
+        for line in yamledit.written(added.item):
             show.out().print(show.styled(line))
-    _say(small.replaced, "replaced", None)
-    _say(small.kept, "kept as it is, look whether it may be published", "yellow")
-    if not holds:
+    _say(added.small.replaced, "replaced", None)
+    _say(added.small.kept, "kept as it is, look whether it may be published", "yellow")
+    if not added.holds:
         said = "as written it does not hold: `detector test` fails until the rule is changed"
         show.say(f"warning: {said}", "yellow")
-    show.say(f"added to {show.clean(file)}" if file else "nothing written", "green")
+    show.say(f"added to {show.clean(added.file)}" if added.file else "nothing written", "green")
 
 
-def _say(names: Sequence[str] | frozenset[str], what: str, style: str | None) -> None:
+def _json(added: Added) -> dict[str, Any]:
+    return {
+        "rule_id": added.rule.rule_id,
+        "file": str(added.file) if added.file else None,
+        "example": added.item,
+        "holds": added.holds,
+        "replaced": sorted(added.small.replaced),
+        "kept": sorted(added.small.kept),
+    }
+
+
+def _say(names: frozenset[str], what: str, style: str | None) -> None:
     if names:
         show.say(f"{what}: {show.clean(', '.join(sorted(names)))}", style)

@@ -32,6 +32,7 @@ class Reduced:
     """Events with what the rule names; `kept` are fields that tell of somebody all the same."""
 
     events: tuple[dict[str, Any], ...]
+    history: tuple[dict[str, Any], ...] = ()
     replaced: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
 
@@ -54,12 +55,13 @@ class _Names:
         return name in self.whole or self.fits(name)
 
 
-def reduced(rule: Rule, sources: Sequence[Source]) -> Reduced:
-    """The events with the same answer of the rule to each as before, clause by clause.
+def reduced(rule: Rule, events: Sequence[Source], history: Sequence[Source] = ()) -> Reduced:
+    """The events, and what was logged before them, with the rule's answer to each clause as it was.
 
     Users, hosts and addresses are replaced but for fields that the rule compares with values, and
     where the answer would be another one. Raises `DetectorError` where only Elasticsearch can tell.
     """
+    sources = [*history, *events]
     names = _Names.of([*IDENTIFYING, *fields(rule), rule.timestamp_override or "@timestamp"])
     small = [_kept(source, names) for source in sources]
     wanted = [_answers(rule, source) for source in sources]
@@ -72,7 +74,8 @@ def reduced(rule: Rule, sources: Sequence[Source]) -> Reduced:
     replaced = _replaced(rule, sources, small, wanted, fixed)
     changed = _telling(small) - _telling_alike(small, replaced)
     dated = _dated(rule, replaced, compared)
-    return Reduced(tuple(dated), frozenset(changed), frozenset(_telling(small) - changed))
+    before, after = tuple(dated[: len(history)]), tuple(dated[len(history) :])
+    return Reduced(after, before, frozenset(changed), frozenset(_telling(small) - changed))
 
 
 def _replaced(

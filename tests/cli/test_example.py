@@ -134,6 +134,22 @@ def test_keys_of_a_sequence_join_as_before(tmp_path: Path) -> None:
     assert [one["@timestamp"] for one in item["events"]] == ["-31s", "-30s"]
 
 
+@pytest.mark.parametrize(("user", "negative"), [("alice", True), ("bob", False)])
+def test_new_terms_have_their_history(user: str, negative: bool, tmp_path: Path) -> None:
+    keys = {"new_terms_fields": ["user.name"], "history_window_start": "now-7d"}
+    rule = loaded(tmp_path, type="new_terms", query="a: 1", **keys)
+    now, before = (
+        {"@timestamp": iso(NOW - timedelta(hours=hours)), "a": 1, "user.name": name}
+        for hours, name in ((0, user), (30, "alice"))
+    )
+    small = reducing.reduced(rule, [now], [before])
+    item = example.described(rule, "x", small, Settings(), negative=negative)
+    assert item["history"] == [{"@timestamp": "-108030s", "a": 1, "user.name": "user-1"}]
+    assert item["event"]["user.name"] == ("user-1" if negative else "user-2")
+    example.put(rule, item)
+    assert CliRunner().invoke(cli.app, ["test", str(rule.file)]).exit_code == 0
+
+
 def test_what_only_elasticsearch_can_judge_becomes_no_example(tmp_path: Path) -> None:
     near = {"query": {"geo_distance": {"distance": "1km", "place": [0, 0]}}}
     with pytest.raises(DetectorError, match="only Elasticsearch"):
