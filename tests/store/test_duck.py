@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -42,13 +43,13 @@ def search(query: str, window: Window = duck.EVER) -> Search:
 
 @contextmanager
 def opened(*paths: Path | str, stdin: bytes = b"", page_size: int = 7) -> Iterator[duck.DuckStore]:
-    folder = next((Path(p).parent for p in paths if p != "-"), Path.cwd())
-    files = eventfiles.find([str(path) for path in paths], io.BytesIO(stdin), folder)
-    store = duck.DuckStore(files, page_size=page_size)
-    try:
-        yield store
-    finally:
-        store.close()
+    with TemporaryDirectory() as folder:
+        files = eventfiles.find([str(path) for path in paths], io.BytesIO(stdin), Path(folder))
+        store = duck.DuckStore(files, page_size=page_size)
+        try:
+            yield store
+        finally:
+            store.close()
 
 
 def names(store: MemoryStore, *asked: Search) -> list[list[str]]:
