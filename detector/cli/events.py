@@ -6,14 +6,17 @@ import json
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from detector.alerts import reading
 from detector.cli import wiring
 from detector.cli.options import Common
+from detector.detect.verdict import questions
 from detector.errors import DetectorError, Place, SettingsError
+from detector.language.explain import Answer
+from detector.language.tree import Node
 from detector.model import Rule, Source
 from detector.text import file as textfile
 from detector.text.document import refuse_depth
@@ -27,12 +30,16 @@ NAMED = "a file, `-` for standard input, or INDEX/ID of an event in the cluster"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event, and where it lies if that is known; `covered` says that the rule looks there."""
+    """An event, and where it lies if that is known; `covered` says that the rule looks there.
+
+    `found` is what Elasticsearch answers to each of the rule's questions.
+    """
 
     source: Source
     index: str | None = None
     id: str | None = None
     covered: bool = True
+    found: tuple[Answer, ...] = ()
 
 
 def of(
@@ -43,13 +50,19 @@ def of(
         return read(sys.stdin.read(MOST_BYTES + 1), "<stdin>")
     if Path(name).is_dir() or textfile.is_file(Path(name)):
         return _of_file(Path(name))
-    return of_cluster([name], rule, names, common, configured)[0]
+    asked = [one.where for one in questions(rule)]
+    return of_cluster([name], rule, names, common, configured, asked)[0]
 
 
 def of_cluster(
-    named: Sequence[str], rule: Rule, names: Collection[str], common: Common, configured: Settings
+    named: Sequence[str],
+    rule: Rule,
+    names: Collection[str],
+    common: Common,
+    configured: Settings,
+    asked: Sequence[Node] = (),
 ) -> list[Event]:
-    """The events at `INDEX/ID`, with what only the index knows of `names`."""
+    """The events at `INDEX/ID`, with what only the index knows of `names`, and `asked` there."""
     from detector.store import lookup  # noqa: PLC0415 - the client takes a fifth of a second
 
     places = [_place(one) for one in named]
@@ -60,7 +73,9 @@ def of_cluster(
             stored, held = lookup.fetch(store, index, id_, names)
             source = reading.filled(stored.source, held, sorted(names))
             covered = not rule.index or lookup.covers(store, rule.index, stored)
-            found.append(Event(source, stored.index, stored.id, covered))
+            seen = replace(stored, source=source)
+            answers = tuple(lookup.satisfies(store, seen, one) for one in asked)
+            found.append(Event(source, stored.index, stored.id, covered, answers))
     return found
 
 

@@ -21,6 +21,7 @@ SAID: dict[Answer, str] = {
     False: "the rule does not match this event",
     None: "only Elasticsearch can tell whether the rule matches this event",
 }
+DISPUTED = "Elasticsearch answers otherwise: the index maps a field in another way than ECS"
 A_PART: dict[Answer, str] = {
     True: "this event can be a part of a match",
     False: "this event is no part of a match",
@@ -51,7 +52,7 @@ def explain(
     configured = wiring.read_settings(common)
     chosen = chosen_rule(common, configured, rule)
     found = events.of(event, chosen, fields(chosen), common, configured)
-    judged = verdict(chosen, found.source)
+    judged = verdict(chosen, found.source, found=found.found)
     if common.json:
         show.document(_json(chosen, found, judged))
     else:
@@ -79,6 +80,9 @@ def _show(rule: Rule, event: Event, judged: Verdict) -> None:
     if not event.covered:
         patterns = show.clean(", ".join(rule.index))
         show.say(f"warning: the rule does not look into {event.index}: {patterns}", "yellow")
+    for one in judged.conditions:
+        if one.disputed:
+            show.say(f"warning: {one.title}: {DISPUTED}", "yellow")
     said = (A_PART if judged.needs and judged.conditions else SAID)[judged.held]
     show.say(said, telling.STYLES[judged.held])
 

@@ -96,6 +96,7 @@ def _condition(condition: Condition) -> dict[str, Any]:
     return {
         "title": condition.title,
         "held": condition.held,
+        "elasticsearch": condition.found,
         "absent": condition.absent,
         "notes": list(condition.notes),
         "explanation": as_json(condition.explanation),

@@ -5,8 +5,9 @@ A rule that needs several events is asked what part this one could have in a mat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from detector.language import evaluate, tree
@@ -14,9 +15,6 @@ from detector.language.explain import Answer, Explanation, explain
 from detector.language.fields import ECS, FieldTypes
 from detector.language.tree import Node
 from detector.model import Rule, Source
-
-ANOMALIES = {"job": "job_id", "score": "record_score"}
-"""Fields of a record in `.ml-anomalies-*`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +32,25 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A question answered; `title` says what of the rule it is."""
+    """A question answered; `title` says what of the rule it is.
+
+    `found` is what Elasticsearch answered where the event lies, if it was asked.
+    """
 
     title: str
     explanation: Explanation
     notes: tuple[str, ...] = ()
     absent: bool = False
+    found: Answer = None
 
     @property
     def held(self) -> Answer:
-        return self.explanation.held
+        return self.found if self.explanation.held is None else self.explanation.held
+
+    @property
+    def disputed(self) -> bool:
+        """Whether Elasticsearch answers otherwise: it may map a field in another way."""
+        return self.found not in {None, self.held}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +65,13 @@ class Verdict:
     needs: str = ""
 
 
-def verdict(rule: Rule, source: Source, types: FieldTypes = ECS) -> Verdict:
-    """Every condition of the rule against one event."""
+def verdict(
+    rule: Rule, source: Source, types: FieldTypes = ECS, found: Sequence[Answer] = ()
+) -> Verdict:
+    """Every condition of the rule against one event; `found` is what Elasticsearch says to each."""
     conditions = tuple(
-        Condition(one.title, explain(one.where, source, types), one.notes, one.absent)
-        for one in questions(rule)
+        Condition(one.title, explain(one.where, source, types), one.notes, one.absent, answer)
+        for one, answer in zip_longest(questions(rule), found)
     )
     answers = [one.held for one in conditions if not one.absent]
     held = True if True in answers else None if None in answers or not answers else False
@@ -78,8 +87,7 @@ def questions(rule: Rule) -> Iterator[Question]:
     where = rule.where
     match where:
         case None:
-            if rule.type == "machine_learning":
-                yield Question("anomaly", _anomaly(rule.parameters))
+            return
         case tree.Sequence() | tree.Sample():
             yield from _steps(where)
         case tree.Piped(inner, pipes):
@@ -193,15 +201,6 @@ def _threshold(rule: Rule) -> Mapping[str, Any]:
     given = dict(rule.parameters.get("threshold") or {"value": 1})
     named = given.get("field") or []
     return given | {"field": [named] if isinstance(named, str) else named}
-
-
-def _anomaly(parameters: Mapping[str, Any]) -> Node:
-    """As Kibana asks for them: records of these jobs, at least so odd."""
-    jobs = parameters.get("machine_learning_job_id") or ()
-    named = (jobs,) if isinstance(jobs, str) else tuple(jobs)
-    least = parameters.get("anomaly_threshold") or 0
-    score = tree.Compare(ANOMALIES["score"], ">=", least)
-    return tree.all_of((tree.OneOf(ANOMALIES["job"], named), score))
 
 
 def _all(nodes: tuple[Node, ...] | list[Node]) -> Node:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from detector.errors import Rejected
+from detector.errors import LanguageError, Rejected
+from detector.language import dsl, evaluate
+from detector.language.fields import ECS
+from detector.language.tree import Node
 from detector.model import Source
 from detector.store.elastic import ElasticStore
 from detector.store.memory import Stored
@@ -41,6 +44,25 @@ def fetch(
     hit = hits[0]
     source: Source = hit.get("_source") or {}
     return Stored(hit["_index"], hit["_id"], source), hit.get("fields", {})
+
+
+def satisfies(store: ElasticStore, document: Stored, where: Node) -> bool | None:
+    """Whether the document is found by the query that is sent for `where`, residual applied.
+
+    None where the index cannot take the query. Raises `StoreError` where it does not answer.
+    """
+    compiled = dsl.translate(where, ECS)
+    wanted = [{"ids": {"values": [document.id]}}, compiled.query]
+    try:
+        answer = store.call(
+            lambda: store.client.search(
+                index=document.index, query={"bool": {"filter": wanted}}, size=0
+            )
+        )
+        held = compiled.residual is None or evaluate.matches(compiled.residual, document.source)
+    except (Rejected, LanguageError):
+        return None
+    return bool(answer["hits"]["total"]["value"]) and held
 
 
 def covers(store: ElasticStore, patterns: Sequence[str], document: Stored) -> bool:

@@ -87,6 +87,33 @@ def test_what_only_the_index_knows_is_seen(es: Elasticsearch) -> None:
     assert result.exit_code == 0
 
 
+def test_elasticsearch_answers_what_only_it_can_and_is_heard(es: Elasticsearch) -> None:
+    event = shell_event(datetime.now(UTC))
+    fill(es, (INDEX, "1", event), ("elsewhere", "1", event))
+    rule = {
+        "rule_id": "r", "name": "r", "description": "d", "severity": "low", "risk_score": 1,
+        "type": "query", "language": "lucene", "query": "*:*", "index": [f"{INDEX}*"],
+        "filters": [{"query": {"terms_set": {"process.args": {
+            "terms": ["bash", "-i"], "minimum_should_match": 2}}}}],
+    }  # fmt: skip
+    Path("rule.ndjson").write_text(json.dumps(rule))
+    result = detector("explain", "rule.ndjson", f"{INDEX}/1", "--json")
+    (condition,) = json.loads(result.stdout)["conditions"]
+    assert condition["explanation"]["held"] is None, "of no use here if it is understood"
+    assert (result.exit_code, condition["held"], condition["elasticsearch"]) == (0, True, True)
+
+    es.indices.create(
+        index=f"{INDEX}-text", mappings={"properties": {"process.name": {"type": "text"}}}
+    )
+    fill(es, (f"{INDEX}-text", "1", event | {"process": {"name": "Bash shell"}}))
+    Path("rule.ndjson").write_text(
+        json.dumps(rule | {"language": "kuery", "query": "process.name: bash", "filters": []})
+    )
+    result = detector("explain", "rule.ndjson", f"{INDEX}-text/1")
+    assert "✗ is not bash" in result.stdout
+    assert "Elasticsearch answers otherwise" in result.stderr
+
+
 def test_an_event_becomes_an_example_that_holds(es: Elasticsearch, rules: Path) -> None:
     event = shell_event(datetime.now(UTC)) | {"user": {"name": "alice"}, "message": "secret"}
     quiet = event | {"process": event["process"] | {"args": ["bash", "-c"]}}

@@ -26,6 +26,7 @@ RULE: dict[str, Any] = {
     "index": ["logs-*"],
     "from": "now-6m",
 }
+ANOMALY = {"result_type": "record", "job_id": "odd"}
 TYPES: dict[str, dict[str, Any]] = {
     "query": {"type": "query", "language": "kuery", "query": "process.name: bash"},
     "sequence": {
@@ -52,6 +53,17 @@ TYPES: dict[str, dict[str, Any]] = {
         "query": "process.name: bash",
         "new_terms_fields": ["host.id"],
         "history_window_start": "now-7d",
+    },
+    "threat_match": {
+        "type": "threat_match",
+        "language": "kuery",
+        "query": "event.category: network",
+        "threat_query": "*:*",
+        "threat_index": ["logs-ti*"],
+        "threat_mapping": [
+            {"entries": [{"field": "source.ip", "type": "mapping", "value": "threat.ip"}]},
+            {"entries": [{"field": "file.hash", "type": "mapping", "value": "threat.hash"}]},
+        ],
     },
     "esql": {"type": "esql", "language": "esql", "query": "from logs-* | where a == 1"},
     "machine_learning": {
@@ -125,7 +137,9 @@ def test_json_tells_each_clause() -> None:
     }  # fmt: skip
     assert (told["held"], told["needs"]) == (False, None)
     (condition,) = told["conditions"]
-    assert set(condition) == {"title", "held", "absent", "notes", "explanation"}
+    assert set(condition) == {
+        "title", "held", "elasticsearch", "absent", "notes", "explanation"
+    }  # fmt: skip
     tree = condition["explanation"]
     assert set(tree) == {"clause", "held", "decided", "reason", "values", "children"}
     assert tree["children"][0]["values"] == {"event.category": ["process"]}
@@ -166,9 +180,16 @@ def test_json_tells_each_clause() -> None:
             0,
             ["an alert needs no such event since now-7d of host.id = h"],
         ),
+        (
+            "threat_match",
+            {"event.category": "network", "source.ip": "192.0.2.1"},
+            0,
+            ["an indicator in logs-ti* with the same values of source.ip = 192.0.2.1"],
+        ),
+        ("threat_match", {"event.category": "network"}, 1, ["  or  ✗  ← decided"]),
         ("esql", {"a": 1}, 1, ["only Elasticsearch can answer ES|QL"]),
-        ("machine_learning", {"job_id": "odd", "record_score": 51.2}, 0, ["✓ >= 50"]),
-        ("machine_learning", {"job_id": "odd", "record_score": 3}, 1, ["✗ not >= 50  ← decided"]),
+        ("machine_learning", ANOMALY | {"record_score": 51.2}, 0, ["✓ >= 50"]),
+        ("machine_learning", ANOMALY | {"record_score": 3}, 1, ["✗ not >= 50  ← decided"]),
         ("lucene", {"a": 1}, 1, ["? only Elasticsearch can answer", "only Elasticsearch can tell"]),
     ],
 )  # fmt: skip
