@@ -43,6 +43,31 @@ class Example:
     alerts: int
     line: int = 1
     history: tuple[Source, ...] = ()
+    indicators: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A value of an event's `field` is one of an indicator's `value`; `negate`: none is."""
+
+    field: str
+    value: str
+    negate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Indicators:
+    """What events are compared with: the documents in `index` that satisfy `where`.
+
+    An event meets one where all pairs of one of `groups` hold; each group has a pair that is not
+    negated. `path` is where an indicator tells of itself. At most `batch` values are asked at once.
+    """
+
+    index: tuple[str, ...]
+    where: Node
+    groups: tuple[tuple[Pair, ...], ...]
+    path: str = "threat.indicator"
+    batch: int = 9_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +80,8 @@ class Rule:
     Elastic's own name, as alerts carry them. `hash` is the same for the same meaning, `commit` the
     git commit its folder is checked out at, or empty. A `stepwise` rule's answer depends on where
     its view begins and ends: it is asked once for each slot of its grid, in their order. `history`
-    is how far before the run it looks for what has been there already. The alerts of a `shadow`
+    is how far before the run it looks for what has been there already. `indicators` are what a rule
+    of type threat_match compares its events with. The alerts of a `shadow`
     rule are kept apart from all others. `warnings` are said with each of its runs.
     """
 
@@ -86,6 +112,7 @@ class Rule:
     history: timedelta = timedelta(0)
     shadow: bool = False
     warnings: tuple[str, ...] = ()
+    indicators: Indicators | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,9 +305,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a detection yields when it has matches: written before the detection goes on."""
+    """What a detection yields when it has matches: written before the detection goes on.
 
-    matches: tuple[Match, ...]
+    `warnings` are said with the run.
+    """
+
+    matches: tuple[Match, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 Detection: TypeAlias = Generator[Ask | Found, tuple[Page, ...] | None, None]

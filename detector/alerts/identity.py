@@ -88,6 +88,8 @@ def of_block(group: str, number: int) -> str:
 
 
 def _of(document: Document, source: Source, rule: Rule, execution: Execution) -> list[Any]:
+    if rule.type == "machine_learning" and rule.identity is None:
+        return [_value(source, "job_id"), document.id]  # no event: results move between indices
     fields = rule.identity or _fields(execution.identity, document.index)
     return _identity(document, source, fields, named=rule.identity is not None)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from detector.detect import eql, new_terms, query, threshold
+from detector.detect import eql, machine_learning, new_terms, query, threat_match, threshold
 from detector.errors import RuleError
 from detector.model import Detection, Rule, Search, Window
 
@@ -20,6 +20,8 @@ DETECTORS: dict[str, Detector] = {
     "query": query.detect,
     "threshold": threshold.detect,
     "new_terms": new_terms.detect,
+    "threat_match": threat_match.detect,
+    "machine_learning": machine_learning.detect,
 }
 
 

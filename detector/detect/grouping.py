@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, TypeAlias, TypeVar, cast
 
 from detector.errors import Unavailable
-from detector.language.tree import Equals, Node, Scalar, all_of
+from detector.language.tree import Equals, Everything, Node, Scalar, all_of
 from detector.model import (
     Alerted,
     Ask,
@@ -38,6 +38,8 @@ Terms: TypeAlias = tuple[tuple[str, Scalar], ...]
 
 EVENT_TIME = "@timestamp"
 MILLISECOND = timedelta(milliseconds=1)
+EVERYTHING = Everything()
+"""One for all: stores remember what they have made of a condition by its identity."""
 BATCH = 500
 """Values of a question, and keys: what a request holds stays small."""
 CLOSE = 100

@@ -6,6 +6,7 @@ those that lack it by `@timestamp`. One sorted search would put the latter behin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
@@ -40,7 +41,12 @@ def searches(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> tuple[
 
 def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detection:
     """Matches in the order of their time, a page of each search at a time."""
-    streams = [_Stream(search) for search in searches(rule, window, fields)]
+    return read(searches(rule, window, fields))
+
+
+def read(asked: Iterable[Search]) -> Detection:
+    """A match of every document that the searches find, in the order of their time."""
+    streams = [_Stream(search) for search in asked]
     while any(stream.open for stream in streams):
         hungry = [stream for stream in streams if stream.hungry]
         if hungry:

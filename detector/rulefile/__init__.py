@@ -14,7 +14,7 @@ from typing import Any
 from detector import packaged
 from detector.errors import Place
 from detector.language import tree
-from detector.model import Example, Problem, Rule
+from detector.model import Example, Indicators, Pair, Problem, Rule
 from detector.rulefile import check, examples, forms, queries
 from detector.rulefile.examples import Beside
 from detector.rulefile.keys import Keys
@@ -36,9 +36,15 @@ _NOT_APPLIED = {
 """What a rule may ask for and this engine does not do."""
 
 
-RUN = frozenset({"eql", "query", "threshold", "new_terms"})
+RUN = frozenset({"eql", "query", "threshold", "new_terms", "threat_match", "machine_learning"})
 STEPWISE = frozenset({"threshold", "new_terms"})
 """The types whose answer depends on where the window begins and ends."""
+
+
+ANOMALIES = ("timestamp", (".ml-anomalies-*",))
+"""The time of a record of an anomaly detection job, and where records are."""
+MOST_VALUES = 9_000
+"""Kibana's `items_per_search`; more values are no query for any search (`dsl.MOST_VALUES`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +167,18 @@ class _Reader:
         checked = check.check(text.data)
         self.report.faults(checked.faults, text, rule_id)
         where = queries.read(text, rule_id, self.report)
+        met: tree.Node | None = tree.Nothing()
+        if text.data.get("type") == "threat_match":
+            met = queries.indicators(text, rule_id, self.report)
         examples = [*self.examples(text, rule_id), *beside.of(rule_id)]
         if checked.keys is None or not self.first_of_its_id(checked.keys, text):
             return
         rule = _rule(checked.keys, checked.parameters)
-        if self.window_holds(rule, text) and (where or checked.keys.type not in queries.READ):
+        if checked.keys.type == "machine_learning":
+            rule, where = _of_anomalies(rule, checked.keys)
+        rule = replace(rule, indicators=_indicators(checked.keys, met))
+        complete = (where and met) or checked.keys.type not in queries.READ
+        if self.window_holds(rule, text) and complete:
             commit = self.revisions.of(path.parent)
             rule = replace(rule, file=path, commit=commit, examples=tuple(examples))
             self.rules.append(self.judged(rule, checked.keys, where, text))
@@ -257,6 +270,34 @@ def _rule(keys: Keys, parameters: Mapping[str, Any]) -> Rule:
     )
 
 
+def _of_anomalies(rule: Rule, keys: Keys) -> tuple[Rule, tree.Node]:
+    """Records have a time of their own, and no rule says where they are."""
+    time, index = ANOMALIES
+    where = queries.anomalies(keys.machine_learning_job_id or (), keys.anomaly_threshold or 0)
+    found = replace(
+        rule,
+        index=rule.index or index,
+        timestamp_override=time,
+        timestamp_fallback=False,
+    )
+    return found, where
+
+
+def _indicators(keys: Keys, where: tree.Node | None) -> Indicators | None:
+    if keys.type != "threat_match" or where is None:
+        return None
+    return Indicators(
+        index=tuple(keys.threat_index or ()),
+        where=where,
+        groups=tuple(
+            tuple(Pair(one.field, one.value, one.negate) for one in group.entries)
+            for group in keys.threat_mapping or ()
+        ),
+        path=keys.threat_indicator_path or "threat.indicator",
+        batch=min(keys.items_per_search or MOST_VALUES, MOST_VALUES),
+    )
+
+
 def _hash(parameters: Mapping[str, Any], identity: list[str] | None) -> str:
     """The same for the same meaning: neither format nor order of keys nor examples count."""
     meaning = {**parameters, **({"identity": identity} if identity else {})}
@@ -269,7 +310,7 @@ def _unsupported(keys: Keys) -> str | None:
         return "a saved query lives in Kibana and cannot be read: write its query into the rule"
     if keys.type not in RUN:
         return f"type `{keys.type}` cannot be run yet"
-    if not keys.index:
+    if not keys.index and keys.type != "machine_learning":
         return "data views live in Kibana and cannot be read: name the indices in `index`"
     return None
 

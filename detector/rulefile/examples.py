@@ -85,5 +85,5 @@ def _keys(written: Any) -> tuple[ExampleKeys | None, list[Fault]]:
 def _example(keys: ExampleKeys, line: int) -> Example:
     events = keys.events if keys.event is None else [keys.event]
     alerts = keys.alerts if keys.alert is None else int(keys.alert)
-    history = tuple(keys.history or ())
-    return Example(keys.name, tuple(events or ()), alerts or 0, line, history)
+    history, indicators = tuple(keys.history or ()), tuple(keys.indicators or ())
+    return Example(keys.name, tuple(events or ()), alerts or 0, line, history, indicators)

@@ -153,10 +153,16 @@ class ThreatEntry(Table):
     negate: bool = False
 
 
+def _compares(entries: list[ThreatEntry]) -> None:
+    """What an indicator is not would be nearly every event."""
+    if all(entry.negate for entry in entries):
+        raise DetectorError("only `negate` entries", hint="add one entry that must be equal")
+
+
 class ThreatEntries(Table):
     """Entries that must all hold."""
 
-    entries: Annotated[list[ThreatEntry], Field(min_length=1)]
+    entries: Annotated[list[ThreatEntry], Field(min_length=1), accepted_by(_compares)]
 
 
 class ExceptionList(Table):
@@ -246,9 +252,9 @@ class Keys(Table):
     threat_language: Literal["kuery", "lucene"] | None = None
     threat_index: Fields | None = None
     threat_indicator_path: str | None = None
-    threat_mapping: list[ThreatEntries] | None = None
-    concurrent_searches: int | None = None
-    items_per_search: int | None = None
+    threat_mapping: Annotated[list[ThreatEntries], Field(min_length=1)] | None = None
+    concurrent_searches: Annotated[int, Field(ge=1)] | None = None
+    items_per_search: Annotated[int, Field(ge=1)] | None = None
     saved_id: str | None = None
     anomaly_threshold: Annotated[int, Field(ge=0, le=100)] | None = None
     machine_learning_job_id: Listed | None = None

@@ -1,11 +1,11 @@
-"""A rule's query and filters, as they were written -> the tree that says what it looks for."""
+"""A rule's queries and filters, as they were written -> the trees that say what it looks for."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from detector.errors import LanguageError
 from detector.language import doubts, eql, kuery, querydsl, tree
@@ -42,27 +42,53 @@ def read(text: Text, rule_id: str | None, report: Report) -> Query | None:
     return narrow
 
 
-def _query(text: Text, type_: str, rule_id: str | None, report: Report) -> Query | None:
-    query = text.data.get("query")
+def indicators(text: Text, rule_id: str | None, report: Report) -> Node | None:
+    """Which indicators a rule of type threat_match compares with, as `read` has it."""
+    where = _query(text, "threat_match", rule_id, report, "threat_")
+    filters = _filters(text, rule_id, report, "threat_")
+    if where is None or filters is None:
+        return None
+    return cast("Node", narrowed(where, filters))
+
+
+def anomalies(jobs: Sequence[str], least: float) -> Node:
+    """The records of anomaly detection jobs that are at least so odd, as Kibana asks for them.
+
+    Interim results may be taken back.
+    """
+    return tree.all_of(
+        (
+            tree.Equals("result_type", "record"),
+            tree.OneOf("job_id", tuple(jobs)),
+            tree.Compare("record_score", ">=", least),
+            tree.Not(tree.Equals("is_interim", True)),
+        )
+    )
+
+
+def _query(
+    text: Text, type_: str, rule_id: str | None, report: Report, prefix: str = ""
+) -> Query | None:
+    query = text.data.get(f"{prefix}query")
     if query is None and type_ == "query":
         return tree.Everything()  # its filters say what it looks for
-    language = text.data.get("language") or LANGUAGES[type_][0]
+    language = text.data.get(f"{prefix}language") or LANGUAGES[type_][0]
     if not isinstance(query, str) or language not in LANGUAGES[type_]:
         return None
     try:
         return _PARSERS[language](query, text.data)
     except LanguageError as error:
-        _report(error, text, ("query",), rule_id, report)
+        _report(error, text, (f"{prefix}query",), rule_id, report)
         return None
 
 
-def _filters(text: Text, rule_id: str | None, report: Report) -> Node | None:
-    given = text.data.get("filters") or []
+def _filters(text: Text, rule_id: str | None, report: Report, prefix: str = "") -> Node | None:
+    given = text.data.get(f"{prefix}filters") or []
     if not isinstance(given, list):
         return None
     nodes: list[Node] = []
     for number, item in enumerate(given):
-        path: KeyPath = ("filters", number)
+        path: KeyPath = (f"{prefix}filters", number)
         try:
             node = querydsl.filters([item])
         except LanguageError as error:
@@ -118,7 +144,7 @@ def narrowed(query: Query, filters: Node) -> Query:
 def _report(
     error: LanguageError, text: Text, path: KeyPath, rule_id: str | None, report: Report
 ) -> None:
-    inside = error.place is not None and path == ("query",)
+    inside = error.place is not None and path in {("query",), ("threat_query",)}
     place = text.within(path, error.place) if inside and error.place else text.value(path)
     report.add(error.message, place, error.hint, rule_id=rule_id)
 

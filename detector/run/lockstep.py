@@ -352,7 +352,10 @@ def _without_buried(
 
 def _build(run: Run) -> dict[str, Alert]:
     """The alerts of a batch by id; of copies the first in time order becomes the alert."""
-    matches = run.step.matches if isinstance(run.step, Found) else ()
+    found = run.step if isinstance(run.step, Found) else Found()
+    matches = found.matches
+    for text in found.warnings:
+        run.warn(text)
     run.matches += len(matches)
     built: dict[str, Alert] = {}
     origin: dict[str, Match] = {}

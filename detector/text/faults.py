@@ -72,12 +72,12 @@ def nearest(word: str, known: Iterable[str], prefix: str = "") -> str | None:
     return f"did you mean `{names[close[0]]}`?" if close else None
 
 
-def accepted_by(parse: Callable[[str], object]) -> AfterValidator:
-    """For pydantic: text that `parse` takes, kept as text; its `DetectorError` is the fault."""
+def accepted_by(parse: Callable[[Any], object]) -> AfterValidator:
+    """For pydantic: what `parse` takes, kept as it is; its `DetectorError` is the fault."""
 
-    def accepted(text: str) -> str:
-        checked(parse, text)
-        return text
+    def accepted(value: Any) -> Any:
+        checked(parse, value)
+        return value
 
     return AfterValidator(accepted)
 
