@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -100,6 +101,7 @@ def add(
         _refuse_packaged(chosen.file)
     before, named = list(history or ()), fields(chosen)
     found = events.of_cluster([*before, *event], chosen, named, common, configured)
+    _warn(chosen, found)
     sources = [one.source for one in found]
     earlier, own = sources[: len(before)], sources[len(before) :]
     small = reducing.reduced(chosen, own, earlier)
@@ -108,6 +110,11 @@ def add(
     file = None if dry_run else put(chosen, item)
     holds = _alerts(chosen, item, configured) == _due(item)
     _show(Added(chosen, item, small, file, holds), json=common.json)
+
+
+def _warn(rule: Rule, found: Sequence[events.Event]) -> None:
+    for index in dict.fromkeys(one.index for one in found if not one.covered):
+        show.say(f"warning: {rule.name} does not look into {index}", "yellow")
 
 
 def described(
