@@ -204,6 +204,7 @@ ENDS = [
     ("2026-11-24T14:00:00+01:00", True, "ends"),
     ("2026-11-30", True, "ends"),
     ("2026-12-24", True, ""),
+    ("9999-12-31", True, ""),
 ]
 
 
@@ -237,7 +238,7 @@ WRONG = [
     ("a.yaml", "{all: true, reason: r}", "an exception needs `query` or `values`", (1, 1)),
     ("a.yaml", "- all: true\n  reason: r\n  query: 'a:('\n", "the query ends too early", (3, 13)),
     ("a.yaml", "all: true\nreason: r\nqurey: a\n", "unknown key `qurey`", (3, 1)),
-    ("a.yaml", "all: true\nreason: r\nquery: a:b\nexpires: soon", "`expires` is no date", (4, 10)),
+    ("a.yaml", "all: true\nreason: r\nquery: host.name:a\nexpires: soon", "`expires` is no date", (4, 10)),
     ("a.yaml", "- text\n", "a mapping of keys is wanted", (1, 3)),
     ("a.yaml", "all: true\nreason: r\nvalues: [{field: a, list: gone}]\n",
      "there is no value list `gone`", (1, 1)),

@@ -177,7 +177,7 @@ class Exceptions:
         return False
 
     def _ended(self, written: str | None, name: str, text: Text, key: str) -> bool:
-        """Whether it is over; said when it is, and for some days before."""
+        """Whether it is over, or nobody knows; said when it is, and for some days before."""
         if not written:
             return False
         place = text.value((key,))
@@ -185,7 +185,7 @@ class Exceptions:
             said = self.expiry.judge(expiry.end(written))
         except ValueError:
             self.report.add(f"`{key}` is no date", place, "as in 2026-12-31")
-            return False
+            return True
         if said:
             over = ": its rules alert again" if said == "has ended" else ""
             message = f"the exception `{name}` {said} ({written}){over}"

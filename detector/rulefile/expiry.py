@@ -18,9 +18,10 @@ def end(written: str) -> datetime:
     time = datetime.fromisoformat(written)
     try:
         time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-        return time + DAY if len(written) <= len("2026-12-31") else time
     except OverflowError:
         raise ValueError(written) from None
+    alone = len(written) <= len("2026-12-31")
+    return time + DAY if alone and time < datetime.max.replace(tzinfo=UTC) - DAY else time
 
 
 class Expiry:
