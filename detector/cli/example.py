@@ -98,7 +98,7 @@ def add(
     if chosen.unsupported or chosen.file is None:
         raise RuleError(f"{chosen.name}: {chosen.unsupported or 'it is in no file'}")
     if not dry_run:
-        _refuse_packaged(chosen.file)
+        refuse_packaged(chosen.file)
     before, named = list(history or ()), fields(chosen)
     found = events.of_cluster([*before, *event], chosen, named, common, configured)
     _warn(chosen, found)
@@ -193,7 +193,7 @@ def _replace(file: Path, text: str) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _refuse_packaged(file: Path) -> None:
+def refuse_packaged(file: Path) -> None:
     """What a package installed is not edited: the next version would take it away."""
     package = Path(packaged.__file__).parent
     if file.resolve().is_relative_to(package.resolve()):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from detector import cli, packaged, rulefile
 from detector.cli import example, reducing
-from detector.errors import DetectorError
+from detector.errors import DetectorError, SettingsError
 from detector.model import Rule
 from detector.settings import Settings
 from tests.builders import NOW, iso, shell_event
@@ -206,6 +206,12 @@ def test_the_rules_of_the_package_take_examples_in_their_own_layout(tmp_path: Pa
     (again,) = rulefile.load([file]).rules
     assert [one.name for one in again.examples][-1] == "mine"
     assert len(again.examples) == len(rule.examples) + 1
+
+
+def test_what_the_package_installed_is_not_edited() -> None:
+    installed = Path(packaged.__file__).parent / "data" / "rules" / "shell.yaml"
+    with pytest.raises(SettingsError, match="of the package itself"):
+        example.refuse_packaged(installed)
 
 
 def test_a_link_stays_one(tmp_path: Path) -> None:
