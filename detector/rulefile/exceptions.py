@@ -19,9 +19,9 @@ from detector.language.tree import Node
 from detector.model import Rule
 from detector.rulefile import entries, expiry, queries
 from detector.rulefile.expiry import Expiry
-from detector.rulefile.keys import ExceptionKeys
 from detector.rulefile.lists import ValueLists
 from detector.rulefile.report import Report
+from detector.rulefile.tuningkeys import ExceptionKeys
 from detector.text import file as textfile
 from detector.text.document import Text
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from detector.errors import Place
 from detector.language import pattern
-from detector.rulefile.keys import Overlay, OverlayFile, Select
 from detector.rulefile.report import Report
+from detector.rulefile.tuningkeys import Overlay, OverlayFile, Select
 from detector.text import file as textfile
 from detector.text.document import Text
 from detector.text.faults import KeyPath

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from detector import rulefile
 from detector.rulefile.entries import Entry, Item, ListNamed
-from detector.rulefile.keys import ExceptionKeys, InList, Overlay, OverlayFile, Patch, Select
 from detector.rulefile.tuning import Tuning
+from detector.rulefile.tuningkeys import ExceptionKeys, InList, Overlay, OverlayFile, Patch, Select
 
 RULE = """\
 rule_id: a
