@@ -67,6 +67,7 @@ class Holder:
         self._clock = clock
         self._steady = steady
         self._watch = lease.Watch(self._period)
+        self._began = 0.0
         self._standing = Standing((), shards)
         self._said: Standing | None = None
         self._failing = False
@@ -105,17 +106,22 @@ class Holder:
             self._observer.leases_failed(error)
 
     def _keep(self) -> None:
+        """Look at a steady pace: what a look takes is not added to the pause before the next."""
+        due = self._steady()
         while not self._leaving.is_set():
-            self._wake.wait(self._period / LOOKS)
+            due = max(due + self._period / LOOKS, self._steady())
+            self._wake.wait(due - self._steady())
             self._wake.clear()
             if not self._leaving.is_set():
                 self._look()
 
     def _look(self, *, first: bool = False) -> None:
         """Renew, and tell what has changed by it."""
+        self._began = self._steady()
         try:
             self._renew()
             self._failing = False
+            self._watch = self._watch.rested(self._steady())
         except Exception as error:
             if first and isinstance(error, NotSetUp):
                 raise
@@ -134,7 +140,7 @@ class Holder:
 
     def _renewed(self, leases: Leases) -> Leases:
         now = self._steady()
-        self._watch = self._watch.seeing(leases, now)
+        self._watch = self._watch.seeing(leases, now, self._began)
         gone = self._watch.silent(now) | {m.id for m in leases.members if self._gone(m)}
         beat = self._me.beat + 1
         self._me = replace(self._me, beat=beat, group=self._group, renewed=self._clock())

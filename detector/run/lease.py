@@ -19,21 +19,27 @@ class Watch:
     """What was seen of the table: each member's beat, and since when it is the same, in seconds.
 
     Only silence that was listened to counts: an observer that was away for a `period` begins anew.
+    A table that answers slowly is no absence: `looked` is when the last look had ended.
     """
 
     period: float
     beats: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     looked: float | None = None
 
-    def seeing(self, leases: Leases, now: float) -> Watch:
-        """What is known after a look at `leases`."""
-        away = self.looked is not None and now - self.looked >= self.period
+    def seeing(self, leases: Leases, now: float, began: float | None = None) -> Watch:
+        """What is known by a look at `leases` that `began` then, by default `now`."""
+        came = now if began is None else began
+        away = self.looked is not None and came - self.looked >= self.period
         known = {} if away else self.beats
         beats = {}
         for member in leases.members:
             beat, since = known.get(member.id, (None, now))
             beats[member.id] = (member.beat, since if beat == member.beat else now)
         return Watch(self.period, beats, now)
+
+    def rested(self, now: float) -> Watch:
+        """The look has ended: from `now` on nobody looks."""
+        return replace(self, looked=now)
 
     def silent(self, now: float) -> frozenset[str]:
         """The members whose beat has been the same for a period."""

@@ -32,13 +32,16 @@ class Line:
         self.table = table
         self.fault: Exception | None = None
         self.answers_are_lost = False
+        self.takes = 0.0
 
     def read(self) -> Leases:
+        time.sleep(self.takes)
         if self.fault:
             raise self.fault
         return self.table.read()
 
     def save(self, leases: Leases) -> bool:
+        time.sleep(self.takes)
         if self.fault:
             raise self.fault
         saved = self.table.save(leases)
@@ -135,6 +138,25 @@ def test_who_cannot_reach_the_table_is_followed_and_goes_on_until_it_can(daemons
     daemons.lines[0].fault = None
     wait(lambda: daemons.held() == [(), (0,)], PERIOD)
     assert [str(error) for error in daemons.kept[0].errors] == ["the network is cut"], "once"
+
+
+def test_the_dead_are_followed_though_every_call_is_slow(daemons: Daemons) -> None:
+    first, second = daemons.add(), daemons.add()
+    first.begin(RULES)
+    second.begin(RULES)
+    daemons.lines[1].takes = 0.4 * PERIOD
+    daemons.lines[0].fault = StoreError("dead")
+    wait(lambda: second.held() == (0,), 3 * PERIOD)
+
+
+def test_a_slow_table_makes_nobody_look_dead(daemons: Daemons) -> None:
+    first, second = daemons.add(), daemons.add()
+    first.begin(RULES)
+    second.begin(RULES)
+    daemons.lines[0].takes = daemons.lines[1].takes = 0.3 * PERIOD
+    time.sleep(6 * PERIOD)
+    assert daemons.held() == [(0,), ()]
+    assert daemons.kept[1].standings == [Standing((), 1, 1)]
 
 
 def test_an_outage_for_all_ends_no_watch(daemons: Daemons) -> None:

@@ -94,6 +94,15 @@ def test_silence_while_nobody_listened_does_not_count() -> None:
     assert watch.seeing(beats(a=1), now=109.0).silent(111.0) == {"a"}
 
 
+def test_a_slow_table_is_no_absence() -> None:
+    watch = Watch(5.0)
+    for began in (100.0, 104.0, 108.0):  # each reads for 2 s and writes for 2 s
+        watch = watch.seeing(beats(a=1), now=began + 2, began=began).rested(began + 4)
+    assert watch.silent(110.0) == {"a"}
+    stopped = watch.seeing(beats(a=1), now=119.0, began=117.0)
+    assert stopped.silent(119.0) == set(), "nobody listened from 112 to 117"
+
+
 def test_the_shard_of_a_rule_never_changes() -> None:
     ids = [f"rule-{n}" for n in range(1_000)]
     assert [lease.shard(id_, 7) for id_ in ids[:8]] == [2, 5, 2, 3, 5, 5, 2, 2]
