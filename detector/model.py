@@ -387,7 +387,8 @@ class Letter:
 class Checkpoint:
     """How far a rule has got: everything before `end` is covered, but for what is `waiting`.
 
-    `flooded` has been given up and is a gap: no look-back goes there. `since` is where the rule's
+    `sweeping` is covered and is to be asked again for what became searchable late. `flooded` has
+    been given up and is a gap: no look-back goes there. `since` is where the rule's
     first run began, `rule_hash` the content it had when this was saved.
     `version` is the store's own mark of the copy that was read; saving a copy that is no longer the
     latest is refused, so that two daemons cannot forget each other's waiting windows.
@@ -397,6 +398,7 @@ class Checkpoint:
     end: datetime
     waiting: tuple[Window, ...] = ()
     flooded: tuple[Window, ...] = ()
+    sweeping: tuple[Window, ...] = ()
     since: datetime | None = None
     rule_hash: str = ""
     version: tuple[int, int] | None = None

@@ -41,6 +41,11 @@ def cut(window: Window, interval: timedelta) -> Iterator[Window]:
         start = end
 
 
+def closed(window: Window, started: datetime, lateness: timedelta) -> Window:
+    """What a run that `started` then has covered for good: later, events may still come."""
+    return Window(window.start, min(window.end, started - lateness))
+
+
 def without(windows: Iterable[Window], holes: Iterable[Window]) -> tuple[Window, ...]:
     """What is left of `windows`, in their order, when every moment of `holes` is taken out."""
     left = [window for window in windows if window.start < window.end]

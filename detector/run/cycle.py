@@ -16,9 +16,9 @@ from detector.errors import DetectorError, StoreError
 from detector.model import Checkpoint, Execution, Gap, Rule, RunRecord, Window
 from detector.run import floods, lockstep, schedule
 from detector.run.backoff import Backoff
-from detector.run.lockstep import Budget, Kind, Run
+from detector.run.lockstep import Budget, Run
 from detector.run.progress import Progress, Silent
-from detector.run.schedule import CatchUp, Outcome, Plan, Sweep
+from detector.run.schedule import CatchUp, Kind, Outcome, Plan, Sweep
 from detector.store.base import Store
 
 CONFLICTS = 10
@@ -109,6 +109,7 @@ def run(  # noqa: PLR0913 - what a caller keeps between cycles is named, not bun
     begun: dict[str, Checkpoint] | None = None,
     backoff: Backoff | None = None,
     hurried: Callable[[], bool] = lambda: False,
+    unfinished: dict[Rule, Budget] | None = None,
 ) -> Report:
     """Run every rule of `rules` that can run, once; never raises for one rule's fault.
 
@@ -117,8 +118,8 @@ def run(  # noqa: PLR0913 - what a caller keeps between cycles is named, not bun
     asked between rounds: what has not ended by then covers nothing. `begun` is kept by whoever
     calls again: where rules began that nothing could be recorded of yet; so is `backoff`: which
     rules have failed by their own fault, and sit this turn out. When `hurried` turns true, no more
-    of the past is asked in this turn: some live window is due. Raises `StoreError` when the
-    checkpoints cannot be read.
+    of the past is asked in this turn: some live window is due. `unfinished` is told who has more
+    of the past to ask, for `go_on`. Raises `StoreError` when the checkpoints cannot be read.
     """
     began = time.monotonic()
     backoff = backoff or Backoff()
@@ -133,12 +134,47 @@ def run(  # noqa: PLR0913 - what a caller keeps between cycles is named, not bun
     checkpoints = {id_: cycle.believed(one) for id_, one in found.items()}
     checkpoints |= cycle.enter([first[rule.rule_id] for rule in due], checkpoints)
     plans = {
-        rule: schedule.due(rule, checkpoints[rule.rule_id], until[rule], terms.catch_up)
+        rule: schedule.due(
+            rule, checkpoints[rule.rule_id], until[rule], terms.catch_up, terms.sweep
+        )
         for rule in due
     }
-    cycle.turn(plans, checkpoints)
-    duration = int((time.monotonic() - began) * 1000)
-    return Report(now, len(due), tuple(cycle.records), duration)
+    left = cycle.turn(plans, checkpoints, {rule: terms.budget(rule) for rule in due})
+    if unfinished is not None:
+        for rule in due:
+            unfinished.pop(rule, None)
+        unfinished |= left
+    return cycle.report(now, len(due), began)
+
+
+def go_on(
+    store: Store,
+    unfinished: dict[Rule, Budget],
+    terms: Terms,
+    *,
+    clock: Callable[[], datetime],
+    stopping: Callable[[], bool],
+    backoff: Backoff,
+    hurried: Callable[[], bool],
+) -> Report:
+    """Ask more of the past of rules that had to make way for live windows, within their caps.
+
+    `unfinished` is changed to those that have still more. Raises `StoreError` when the checkpoints
+    cannot be read.
+    """
+    began = time.monotonic()
+    cycle = _Cycle(store, terms, clock, Silent(), stopping, backoff, hurried)
+    budgets = dict(unfinished)
+    unfinished.clear()
+    known = {rule: store.checkpoints([rule.rule_id]).get(rule.rule_id) for rule in budgets}
+    checkpoints = {rule: cycle.believed(one) for rule, one in known.items() if one is not None}
+    plans = {
+        rule: schedule.past(rule, one, terms.catch_up, terms.sweep)
+        for rule, one in checkpoints.items()
+    }
+    by_id = {rule.rule_id: one for rule, one in checkpoints.items()}
+    unfinished |= cycle.turn(plans, by_id, budgets, live=False)
+    return cycle.report(clock(), len(plans), began)
 
 
 @dataclass(slots=True)
@@ -168,34 +204,46 @@ class _Cycle:
         except StoreError:
             return new  # what is found is alerted all the same; saving it says what fails
 
-    def turn(self, plans: dict[Rule, Plan], checkpoints: dict[str, Checkpoint]) -> None:
-        """Live windows of all rules together, then the n-th of what else each has to ask."""
-        budgets = {rule: self.terms.budget(rule) for rule in plans}
+    def report(self, now: datetime, rules: int, began: float) -> Report:
+        return Report(now, rules, tuple(self.records), int((time.monotonic() - began) * 1000))
+
+    def turn(
+        self,
+        plans: dict[Rule, Plan],
+        checkpoints: dict[str, Checkpoint],
+        budgets: dict[Rule, Budget],
+        *,
+        live: bool = True,
+    ) -> dict[Rule, Budget]:
+        """Live windows of all rules together, then the n-th of what else each has to ask.
+
+        Who had to make way for other live windows is returned, with what is left of its cap.
+        """
         latest = dict(checkpoints)
         held: Held = {rule: [] for rule in plans}
-        backlog = {
-            rule: self._backlog(rule, plan, checkpoints[rule.rule_id])
-            for rule, plan in plans.items()
-        }
+        backlog = {rule: self._backlog(rule, plan) for rule, plan in plans.items()}
         runs = [self._begin(rule, plan.live, "live", budgets[rule]) for rule, plan in plans.items()]
         for run in runs:
             _warn_of_change(run, plans[run.rule], checkpoints[run.rule.rule_id])
+        if not live:
+            runs = list(self._waiting(list(plans), backlog, budgets))
         failures: Counter[Rule] = Counter()
-        for turn in count():
+        for turn in count(0 if live else 1):
             if not runs or (turn > 1 and self.hurried()):
-                return
+                return {run.rule: budgets[run.rule] for run in runs if budgets[run.rule].left}
             for group in self._groups(runs):
                 self._drive(group)
                 self._hold(group, held)
                 self._judge(group, runs)
                 self._settle(group, plans, held, latest)
             if self.stopping():
-                return
+                return {}
             for run in runs:
                 if not run.covered:
                     failures[run.rule] += 1
                     self.backoff.stuck(run.rule, run.window)
             runs = list(self._waiting(_going_on(runs, failures), backlog, budgets))
+        return {}
 
     def _groups(self, runs: Sequence[Run]) -> list[list[Run]]:
         """Who is not suspected of being slow or broken does not wait for who is."""
@@ -215,13 +263,10 @@ class _Cycle:
             elif run.covered:
                 self.backoff.succeeded(run.rule)
 
-    def _backlog(
-        self, rule: Rule, plan: Plan, checkpoint: Checkpoint
-    ) -> Iterator[tuple[Kind, Window]]:
+    def _backlog(self, rule: Rule, plan: Plan) -> Iterator[tuple[Kind, Window]]:
         for window in self.backoff.ordered(rule, plan.backlog):
             yield "catch-up", window
-        now = plan.live.end + rule.delay
-        for window in schedule.swept(checkpoint, plan, now, self.terms.sweep, rule.delay):
+        for window in self.backoff.ordered(rule, plan.late):
             yield "late", window
 
     def _waiting(
@@ -330,9 +375,10 @@ def _outcome(run: Run, plan: Plan, gaps: Sequence[Gap]) -> Outcome:
     live = run.kind == "live"
     return Outcome(
         window=run.window,
-        live=live,
+        kind=run.kind,
         remaining=run.remaining,
         opened=plan.opened if live else (),
+        sweep=plan.sweep if live else (),
         given_up=tuple(gap.window for gap in gaps),
         flooded=tuple(gap.window for gap in gaps if gap.reason == floods.REASON),
         rule_hash=run.rule.hash,

@@ -33,9 +33,8 @@ from detector.model import (
 )
 from detector.run import schedule
 from detector.run.letters import Letters
+from detector.run.schedule import Kind
 from detector.store.base import Store
-
-Kind = Literal["live", "catch-up", "late", "backfill"]
 
 STOPPED = "stopped before it was finished"
 Fault = Literal["own", "slow"]

@@ -10,7 +10,7 @@ from detector.model import Backfilled, Rule, Window
 from detector.run import schedule
 from detector.run.lockstep import Run
 from detector.store.base import Store
-from detector.windows import merged, without
+from detector.windows import closed, merged, without
 
 
 class Memory:
@@ -61,6 +61,4 @@ class Memory:
 
 
 def _closed(run: Run) -> Window:
-    """What a run has covered for good: later than that, events may still become searchable."""
-    searchable = run.execution.time - schedule.lateness(run.rule)
-    return Window(run.window.start, min(run.window.end, searchable))
+    return closed(run.window, run.execution.time, schedule.lateness(run.rule))

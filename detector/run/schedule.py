@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
 
 from detector.model import Checkpoint, Rule, Window
 from detector.windows import cut, merged, on_grid, without
+
+Kind: TypeAlias = Literal["live", "catch-up", "late", "backfill"]
 
 JITTER = timedelta(seconds=5)
 REMEMBERED = timedelta(days=30)
@@ -36,15 +39,18 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one turn of a rule runs: the live window, then what waits, oldest first.
+    """What one turn of a rule runs: the live window, then what waits, then what is swept.
 
-    `opened` is what lies between what is covered and the live window; it waits from the moment the
-    live window is recorded. `too_old` is not caught up with any more.
+    Each oldest first. `opened` is what lies between what is covered and the live window; it waits
+    from the moment the live window is recorded, and `sweep` is due for sweeping from then on.
+    `too_old` is not caught up with any more.
     """
 
     live: Window
     backlog: tuple[Window, ...] = ()
+    late: tuple[Window, ...] = ()
     opened: tuple[Window, ...] = ()
+    sweep: tuple[Window, ...] = ()
     too_old: tuple[Window, ...] = ()
 
 
@@ -57,9 +63,10 @@ class Outcome:
     """
 
     window: Window
-    live: bool
+    kind: Kind
     remaining: Window | None = None
     opened: tuple[Window, ...] = ()
+    sweep: tuple[Window, ...] = ()
     given_up: tuple[Window, ...] = ()
     flooded: tuple[Window, ...] = ()
     rule_hash: str = ""
@@ -76,7 +83,11 @@ def live_window(rule: Rule, now: datetime) -> Window:
 
 
 def due(
-    rule: Rule, checkpoint: Checkpoint | None, now: datetime, catch_up: CatchUp | None = None
+    rule: Rule,
+    checkpoint: Checkpoint | None,
+    now: datetime,
+    catch_up: CatchUp | None = None,
+    sweep: Sweep | None = None,
 ) -> Plan:
     """The windows that leave no moment since the last recorded end uncovered.
 
@@ -94,16 +105,40 @@ def due(
     span = Window(min(resume, whole.start), whole.end)
     live, opened = _latest(without([span], (*checkpoint.waiting, *checkpoint.flooded)), whole, late)
     horizon = min(_whole_ms(now - catch_up.limit), whole.start - rule.interval)
-    waiting = merged((*checkpoint.waiting, *opened))
-    reachable = [Window(max(w.start, horizon), w.end) for w in waiting if w.end > horizon]
-    return Plan(
-        live=live,
-        backlog=tuple(
-            piece for window in reachable for piece in cut(window, coarse(catch_up.chunk, rule))
-        ),
-        opened=opened,
-        too_old=tuple(Window(w.start, min(w.end, horizon)) for w in waiting if w.start < horizon),
+    too_old = (
+        *_before(horizon, opened),
+        *_before(horizon - catch_up.limit, checkpoint.waiting),
     )
+    plan = Plan(live, opened=opened, too_old=too_old)
+    plan = replace(plan, sweep=_swept(checkpoint, plan, now, sweep, rule.delay))
+    return _with_past(rule, checkpoint, plan, catch_up.chunk, sweep)
+
+
+def past(rule: Rule, checkpoint: Checkpoint, catch_up: CatchUp, sweep: Sweep | None) -> Plan:
+    """What there is to ask beside live windows: what waits, what is being swept."""
+    plan = Plan(Window(checkpoint.end, checkpoint.end))
+    return _with_past(rule, checkpoint, plan, catch_up.chunk, sweep)
+
+
+def _with_past(
+    rule: Rule, checkpoint: Checkpoint, plan: Plan, chunk: timedelta, sweep: Sweep | None
+) -> Plan:
+    step = coarse(chunk, rule)
+    waiting = without(merged((*checkpoint.waiting, *plan.opened)), plan.too_old)
+    again = merged((*checkpoint.sweeping, *plan.sweep)) if sweep else ()
+    return replace(
+        plan,
+        backlog=tuple(piece for window in waiting for piece in cut(window, step)),
+        late=tuple(piece for window in again for piece in cut(window, step)),
+    )
+
+
+def _before(horizon: datetime, windows: Iterable[Window]) -> tuple[Window, ...]:
+    """What of `windows` lies before `horizon`.
+
+    Of what was caught up with in time when it was noticed, only what has waited as long again.
+    """
+    return tuple(Window(w.start, min(w.end, horizon)) for w in windows if w.start < horizon)
 
 
 def _latest(
@@ -122,12 +157,8 @@ def _latest(
     return live, tuple(opened)
 
 
-def swept(
-    checkpoint: Checkpoint | None,
-    plan: Plan,
-    now: datetime,
-    sweep: Sweep | None,
-    delay: timedelta = timedelta(0),
+def _swept(
+    checkpoint: Checkpoint, plan: Plan, now: datetime, sweep: Sweep | None, delay: timedelta
 ) -> tuple[Window, ...]:
     """What to ask again for events that became searchable after every look-back had passed them.
 
@@ -135,7 +166,7 @@ def swept(
     before the live window and leaves out what waits, what is a gap, and the time before the rule's
     first run.
     """
-    if sweep is None or checkpoint is None:
+    if sweep is None:
         return ()
     covered = checkpoint.end + delay
     if on_grid(covered, sweep.every) == on_grid(now, sweep.every):
@@ -180,13 +211,15 @@ def advance(
     old = checkpoint or Checkpoint(rule_id, outcome.window.start)
     done_end = outcome.remaining.start if outcome.remaining else outcome.window.end
     done = [] if contested else [Window(outcome.window.start, done_end)]
-    waiting = without((*old.waiting, *outcome.opened), done)
-    if outcome.remaining:
-        waiting = (*waiting, outcome.remaining)
+    left = [outcome.remaining] if outcome.remaining else []
+    late = outcome.kind == "late"
+    waiting = (*without((*old.waiting, *outcome.opened), () if late else done), *left * (not late))
+    sweeping = (*without((*old.sweeping, *outcome.sweep), done if late else ()), *left * late)
     return replace(
         old,
-        end=max(old.end, outcome.window.end) if outcome.live else old.end,
+        end=max(old.end, outcome.window.end) if outcome.kind == "live" else old.end,
         waiting=merged(without(waiting, outcome.given_up)),
+        sweeping=merged(without(sweeping, outcome.given_up)),
         flooded=_remembered((*old.flooded, *outcome.flooded), outcome.window.end),
         rule_hash=outcome.rule_hash or old.rule_hash,
     )

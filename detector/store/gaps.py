@@ -9,7 +9,7 @@ from typing import Any
 from detector.model import Gap, Window
 from detector.store.elastic import ElasticStore
 from detector.store.indices import HIDDEN
-from detector.windows import told_once, without
+from detector.windows import closed, told_once, without
 
 Json = dict[str, Any]
 PAGE = 5_000
@@ -79,9 +79,8 @@ def _left(run: Json, fills: Sequence[Json]) -> list[Gap]:
 
 
 def _closed(fill: Json) -> Window:
-    """What a fill has covered for good: later than that, events may still become searchable."""
-    window, late = _window(fill["window"]), timedelta(milliseconds=fill.get("lateness_ms", 0))
-    return Window(window.start, min(window.end, datetime.fromisoformat(fill["started"]) - late))
+    late = timedelta(milliseconds=fill.get("lateness_ms", 0))
+    return closed(_window(fill["window"]), datetime.fromisoformat(fill["started"]), late)
 
 
 def _window(source: Json) -> Window:

@@ -40,6 +40,7 @@ STATE: Mapping[str, Any] = {
     "end": DATE,
     "waiting": SPAN,
     "flooded": SPAN,
+    "sweeping": SPAN,
     "since": DATE,
     "updated": DATE,
     "rule_hash": KEYWORD,
@@ -134,6 +135,7 @@ def checkpoint(saved: Checkpoint, updated: datetime | None = None) -> dict[str, 
         "end": _iso(saved.end),
         "waiting": [_span(window) for window in saved.waiting],
         "flooded": [_span(window) for window in saved.flooded],
+        "sweeping": [_span(window) for window in saved.sweeping],
         "since": None if saved.since is None else _iso(saved.since),
         "rule_hash": saved.rule_hash,
     }
@@ -146,6 +148,7 @@ def read_checkpoint(document: Mapping[str, Any]) -> Checkpoint:
         end=_time(document["end"]),
         waiting=tuple(_window(span) for span in document.get("waiting", ())),
         flooded=tuple(_window(span) for span in document.get("flooded", ())),
+        sweeping=tuple(_window(span) for span in document.get("sweeping", ())),
         since=_time(document["since"]) if document.get("since") else None,
         rule_hash=document.get("rule_hash", ""),
     )

@@ -24,7 +24,7 @@ from detector.run import backfill, cycle, schedule
 from detector.run.backoff import Backoff
 from detector.run.cycle import Report, Terms
 from detector.store.memory import MemoryStore, Stored
-from detector.windows import without
+from detector.windows import closed, without
 from tests.builders import INDEX, NOW, TERMS, shell_event
 
 Call: TypeAlias = Literal["search", "survey", "known", "write", "checkpoints", "save", "record"]
@@ -152,8 +152,7 @@ class Lab(MemoryStore):
 
 
 def _closed(fill: RunRecord) -> Window:
-    end = fill.started - timedelta(milliseconds=fill.lateness_ms)
-    return Window(fill.window.start, min(fill.window.end, end))
+    return closed(fill.window, fill.started, timedelta(milliseconds=fill.lateness_ms))
 
 
 def turn(

@@ -314,8 +314,9 @@ def test_an_event_that_became_searchable_late_is_swept_up_and_marked() -> None:
     assert sweep(store, 59).alerts_created == 0, "no look-back reaches it, no sweep is due"
     report = sweep(store, 61)
     assert report.alerts_created == 1
-    assert [record.kind for record in report.runs] == ["live", "late"]
-    assert "after the look-back had passed" in report.runs[1].warnings[0]
+    (found,) = [record for record in report.runs if record.alerts_created]
+    assert found.kind == "late"
+    assert "after the look-back had passed" in found.warnings[0]
     (alert,) = store.alerts.values()
     assert alert.document["detector.late"] is True
     assert [record.kind for record in sweep(store, 65).runs] == ["live"], "once an hour"

@@ -107,20 +107,20 @@ def test_cut_ends_its_pieces_on_the_grid() -> None:
 
 
 def test_advance_keeps_what_a_cap_left_undone() -> None:
-    outcome = Outcome(window(-6, 0), live=True, remaining=window(-2, 0))
+    outcome = Outcome(window(-6, 0), "live", remaining=window(-2, 0))
     after = schedule.advance(Checkpoint("r", NOON - minutes(5)), "r", outcome)
     assert after.end == NOON
     assert after.waiting == (window(-2, 0),)
 
 
 def test_advance_never_moves_the_end_back() -> None:
-    outcome = Outcome(window(-66, -60), live=True)
+    outcome = Outcome(window(-66, -60), "live")
     assert schedule.advance(Checkpoint("r", NOON), "r", outcome).end == NOON
 
 
 def test_advance_of_a_catch_up_leaves_the_end_alone() -> None:
     old = Checkpoint("r", NOON, waiting=(window(-60, -6),))
-    after = schedule.advance(old, "r", Outcome(window(-60, -30), live=False))
+    after = schedule.advance(old, "r", Outcome(window(-60, -30), "catch-up"))
     assert after == Checkpoint("r", NOON, waiting=(window(-30, -6),))
 
 
@@ -144,11 +144,11 @@ def test_every_moment_since_the_first_run_is_covered_or_waiting(
         if fails:
             continue
         covered.append(plan.live)
-        outcome = Outcome(plan.live, live=True, opened=plan.opened, given_up=plan.too_old)
+        outcome = Outcome(plan.live, "live", opened=plan.opened, given_up=plan.too_old)
         checkpoint = schedule.advance(checkpoint, "r", outcome)
         if plan.backlog:
             covered.append(plan.backlog[0])
-            checkpoint = schedule.advance(checkpoint, "r", Outcome(plan.backlog[0], live=False))
+            checkpoint = schedule.advance(checkpoint, "r", Outcome(plan.backlog[0], "catch-up"))
     if checkpoint is not None:
         reached = covered[0].start
         for piece in sorted((*covered, *checkpoint.waiting), key=lambda w: w.start):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -41,7 +41,15 @@ LETTER = Letter(
     "saved",
     [
         Checkpoint("rule-1", NOW),
-        Checkpoint("rule-1", NOW + timedelta(microseconds=1), (WINDOW, WINDOW), (WINDOW,), NOW, "1a"),
+        Checkpoint(
+            "rule-1",
+            NOW + timedelta(microseconds=1),
+            (WINDOW, WINDOW),
+            (WINDOW,),
+            (WINDOW,),
+            NOW,
+            "1a",
+        ),
     ],
 )
 def test_a_checkpoint_comes_back_as_it_was(saved: Checkpoint) -> None:
