@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 
 from detector.cli import options, show, wiring
 from detector.detect import joining, new_terms, threshold
-from detector.language import dsl, eql, fields, tree
+from detector.language import datemath, dsl, eql, fields, tree
 from detector.model import Rule
 
 LONGEST = 10_000
@@ -56,6 +56,7 @@ def compiled_rule(rule: Rule) -> dict[str, Any]:
     searches = []
     if not rule.unsupported:
         searches = [_search(where) | _grouped(rule) for where in _conditions(rule)]
+        searches += _compared(rule)
     return {
         "rule_id": rule.rule_id,
         "type": rule.type,
@@ -73,11 +74,22 @@ def _conditions(rule: Rule) -> list[tree.Node]:
 
 
 def _search(where: tree.Node) -> dict[str, Any]:
-    compiled = dsl.translate(where, fields.ECS)
+    compiled = dsl.translate(datemath.resolved(where, wiring.now()), fields.ECS)
     residual = None if compiled.residual is None else eql.condition(compiled.residual)
     if residual and len(residual) > LONGEST:  # a value list
         residual = f"{residual[:LONGEST]}... ({len(residual):,} characters)"
     return {"query": compiled.query, "residual": residual}
+
+
+def _compared(rule: Rule) -> list[dict[str, Any]]:
+    """The search for indicators, and which values must be equal (`!`: must not be)."""
+    if (asked := rule.indicators) is None:
+        return []
+    groups = [
+        {pair.field: f"{'!' if pair.negate else ''}{pair.value}" for pair in group}
+        for group in asked.groups
+    ]
+    return [_search(asked.where) | {"index": list(asked.index), "compared": groups}]
 
 
 def _grouped(rule: Rule) -> dict[str, Any]:
@@ -113,6 +125,12 @@ def _show(rule: Rule, compiled: dict[str, Any]) -> None:
             typer.echo(text)
         if search["residual"]:
             console.print(show.styled(f"# checked on every hit: {search['residual']}", "yellow"))
+        if "compared" in search:
+            pairs = (
+                " and ".join(f"{a} = {b}" for a, b in one.items()) for one in search["compared"]
+            )
+            said = f"# indicators in {', '.join(search['index'])}: {' or '.join(pairs)}"
+            console.print(show.styled(said, "yellow"))
         if "groups" in search:
             console.print(show.styled(f"# counted: {_told(search['groups'])}", "yellow"))
 

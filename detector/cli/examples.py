@@ -50,15 +50,25 @@ def documents(rule: Rule, example: Example, now: datetime, index: str) -> list[S
     """The example's events, with times counted back from `now`; one without a time is 30 s old.
 
     Several without a time come in the order they are written in. Of its history those without a
-    time come 30 s before all that the rule looks at.
+    time come 30 s before all that the rule looks at. Indicators come last, in their own index.
     """
     run, own = moment(rule, now), f"{rule.rule_id}/{example.line}"
-    events = _placed(example.events, run, run - DEFAULT_AGO)
+    events = list(_placed(example.events, run, run - DEFAULT_AGO))
     history = _placed(example.history, run, run - rule.lookback - DEFAULT_AGO)
+    for source in events if rule.type == "machine_learning" else ():
+        source.setdefault("timestamp", source["@timestamp"])
     return [
         *(Stored(index, f"{own}/history/{n}", source) for n, source in enumerate(history)),
         *(Stored(index, f"{own}/{n}", source) for n, source in enumerate(events)),
+        *_indicators(rule, example, run, own),
     ]
+
+
+def _indicators(rule: Rule, example: Example, run: datetime, own: str) -> Iterator[Stored]:
+    if rule.indicators is not None:
+        index = _covered(rule.indicators.index)
+        for number, source in enumerate(_placed(example.indicators, run, run - DEFAULT_AGO)):
+            yield Stored(index, f"{own}/indicator/{number}", source)
 
 
 def moment(rule: Rule, now: datetime) -> datetime:
@@ -93,7 +103,11 @@ def _timed(value: Any, now: datetime, path: str) -> Any:
 
 def home(rule: Rule) -> str:
     """An index name that the rule's first pattern covers."""
-    return rule.index[0].replace("*", ".example-default").lstrip("-")
+    return _covered(rule.index)
+
+
+def _covered(patterns: Sequence[str]) -> str:
+    return patterns[0].replace("*", ".example-default").lstrip("-")
 
 
 def answerable(rule: Rule) -> bool:
@@ -127,5 +141,6 @@ def judge(
     if outcome.holds:
         return outcome
     missed = got < example.alerts
-    verdicts = [verdict(rule, document.source) for document in stored]
+    events = stored[: len(stored) - len(example.indicators)]
+    verdicts = [verdict(rule, document.source) for document in events]
     return replace(outcome, why=tuple(telling.examined(verdicts, missed=missed)))

@@ -85,7 +85,7 @@ def _print_role(common: options.Common, configured: Settings) -> None:
 
     names = indices.Names(configured.space)
     rules = wiring.usable_rules(common, configured, quiet=True)
-    patterns = sorted({pattern for rule in rules if rule.enabled for pattern in rule.index})
+    patterns = sorted(privileges.patterns([rule for rule in rules if rule.enabled]))
     name, role = privileges.role_name(names), privileges.role(names, patterns)
     key = privileges.api_key(names, patterns)
     if common.json:

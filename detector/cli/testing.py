@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -68,18 +69,31 @@ def _on_elasticsearch(
     index = f"detector-test-{uuid.uuid4().hex[:12]}"
     for number, group in enumerate(_together(rules)):
         name = f"{index}-{number}"
-        filed = [(*one, examples.documents(*one, now, name)) for one in group]
-        with scratch.index(store, name, [one for *_, stored in filed for one in stored]):
+        filed = []
+        for rule, example in group:
+            here = _moved(rule, name)
+            filed.append((here, example, examples.documents(here, example, now, name)))
+        every = [one for *_, stored in filed for one in stored]
+        with ExitStack() as made:
+            for where in sorted({one.index for one in every} | {name}):
+                inside = [one for one in every if one.index == where]
+                made.enter_context(scratch.index(store, where, inside))
             for rule, example, stored in filed:
-                here = replace(rule, index=(name,))
-                yield examples.judge(store, here, example, stored, now, terms)
+                yield examples.judge(store, rule, example, stored, now, terms)
+
+
+def _moved(rule: Rule, name: str) -> Rule:
+    """The rule, looking into the index `name`, and into one beside it for indicators."""
+    asked = rule.indicators
+    beside = None if asked is None else replace(asked, index=(f"{name}-indicators",))
+    return replace(rule, index=(name,), indicators=beside)
 
 
 def _together(rules: Sequence[Rule]) -> list[list[tuple[Rule, Example]]]:
-    """Which examples may lie in one index: those that count events must not see others'."""
+    """Which examples may lie in one index: some must not see others' events or indicators."""
     each = [(rule, example) for rule in rules for example in rule.examples]
-    shared = [one for one in each if not one[0].stepwise]
-    alone = [[one] for one in each if one[0].stepwise]
+    shared = [one for one in each if not (one[0].stepwise or one[0].indicators)]
+    alone = [[one] for one in each if one[0].stepwise or one[0].indicators]
     return [shared, *alone] if shared else alone
 
 

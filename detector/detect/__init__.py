@@ -7,10 +7,15 @@ sent None. Whoever drives it decides where documents come from and where matches
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from functools import lru_cache
 from typing import TypeAlias
 
 from detector.detect import eql, machine_learning, new_terms, query, threat_match, threshold
 from detector.errors import RuleError
+from detector.language import datemath, tree
+from detector.language.tree import Node
 from detector.model import Detection, Rule, Search, Window
 
 Detector: TypeAlias = Callable[[Rule, Window, tuple[str, ...]], Detection]
@@ -27,7 +32,7 @@ DETECTORS: dict[str, Detector] = {
 
 def searches(rule: Rule, window: Window) -> tuple[Search, ...]:
     """Every document that makes a match of `rule` in `window`, as questions; for counting them."""
-    return eql.searches(rule, window)
+    return eql.searches(_seen_from(window.end, rule), window)
 
 
 def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detection:
@@ -37,4 +42,19 @@ def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detectio
     """
     if rule.unsupported or rule.type not in DETECTORS:
         raise RuleError(rule.unsupported or f"rules of type `{rule.type}` cannot run yet")
-    return DETECTORS[rule.type](rule, window, fields)
+    return DETECTORS[rule.type](_seen_from(window.end, rule), window, fields)
+
+
+def _seen_from(now: datetime, rule: Rule) -> Rule:
+    """The rule with its date math resolved, so that a backfill asks what a live run asked."""
+    where = _with_date_math(rule)
+    return rule if where is None else replace(rule, where=datemath.resolved(where, now))
+
+
+@lru_cache(maxsize=4096)
+def _with_date_math(rule: Rule) -> Node | None:
+    """The rule's condition, where it has date math in it; sequences and pipes are left alone."""
+    where = rule.where
+    if where is None or isinstance(where, tree.Piped | tree.Sequence | tree.Sample):
+        return None
+    return where if datemath.used(where) else None

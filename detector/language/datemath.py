@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,6 +65,14 @@ def instant(text: str, now: datetime, *, up: bool = False) -> datetime | None:
     return time
 
 
+def used(query: tree.Query) -> bool:
+    """Whether what the query asks depends on a clock."""
+    if any(_MATH.fullmatch(text) for one in tree.sent(query) for text in one.query.split('"')):
+        return True
+    values = (bound for leaf in tree.leaves(query) for bound in _bounds(leaf))
+    return any(isinstance(value, str) and _MATH.fullmatch(value) for value in values)
+
+
 def resolved(node: Node, now: datetime) -> Node:
     """The same condition, in which no bound of a date depends on a clock any more."""
     match node:
@@ -82,6 +90,13 @@ def resolved(node: Node, now: datetime) -> Node:
             return replace(node, bounds=plain)
         case _:
             return node
+
+
+def _bounds(leaf: tree.Leaf) -> Iterator[tree.Scalar]:
+    if isinstance(leaf, tree.Compare):
+        yield leaf.value
+    elif isinstance(leaf, tree.Between):
+        yield from (value for _, value in leaf.bounds)
 
 
 def _bound(name: str, end: str, value: Any, now: datetime) -> Any:

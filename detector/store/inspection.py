@@ -50,8 +50,7 @@ def _version(store: ElasticStore, _: Sequence[Rule]) -> Iterator[Problem]:
 
 def _privileges(store: ElasticStore, rules: Sequence[Rule]) -> Iterator[Problem]:
     """What a daemon does and the credentials do not allow; a cluster without users allows all."""
-    patterns = {pattern for rule in rules for pattern in rule.index}
-    question = privileges.question(store.names, patterns)
+    question = privileges.question(store.names, privileges.patterns(rules))
     try:
         answer = store.call(lambda: store.client.security.has_privileges(**question))
     except Rejected:
@@ -112,13 +111,15 @@ def _may_appear(name: str, allowed: str) -> bool:
 
 def _indices(store: ElasticStore, rules: Sequence[Rule]) -> Iterator[Problem]:
     """Patterns that match nothing: a warning, since a data stream appears with its first event."""
-    for some in _chunks(rules, SEARCHES):
+    asked = [(rule, rule.index) for rule in rules]
+    asked += [(rule, rule.indicators.index) for rule in rules if rule.indicators is not None]
+    for some in _chunks(asked, SEARCHES):
         lines: list[dict[str, Any]] = []
-        for rule in some:
-            lines += [{"index": list(rule.index), **OPTIONS}, {"size": 0}]
+        for _, index in some:
+            lines += [{"index": list(index), **OPTIONS}, {"size": 0}]
         answers = store.call(lambda lines=lines: store.client.msearch(searches=lines))["responses"]  # type: ignore[misc]
-        for rule, answer in zip(some, answers, strict=True):
-            patterns = ", ".join(rule.index)
+        for (rule, index), answer in zip(some, answers, strict=True):
+            patterns = ", ".join(index)
             if "error" in answer:
                 message = f"{rule.name}: {patterns} cannot be searched: {answer['error']['reason']}"
                 yield Problem(message, rule_id=rule.rule_id, file=_file(rule))

@@ -7,10 +7,11 @@ https://www.elastic.co/docs/deploy-manage/users-roles/cluster-or-deployment-auth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from detector.model import Rule
 from detector.store.indices import Names
 
 Json = dict[str, Any]
@@ -44,6 +45,13 @@ class Missing:
 
     privileges: tuple[str, ...]
     pattern: str | None = None
+
+
+def patterns(rules: Sequence[Rule]) -> set[str]:
+    """Where the rules read: events, and the indicators they are compared with."""
+    read = {pattern for rule in rules for pattern in rule.index}
+    asked = (rule.indicators for rule in rules)
+    return read | {pattern for one in asked if one is not None for pattern in one.index}
 
 
 def grants(names: Names, patterns: Iterable[str]) -> list[Grant]:

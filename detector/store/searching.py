@@ -36,6 +36,8 @@ AnyAsked: TypeAlias = Asked[Any]
 WIDE, WIDEST = 10, 10_000
 """Buckets of a page for each of its documents, since they are small, and at most: a search may
 make 65,536, and each holds another (`search.max_buckets`)."""
+KEPT = 20_000
+"""Conditions whose translation is kept."""
 SEARCH_FOR_ONE = 60.0
 """Seconds for which is looked for the one search that keeps a request from being answered."""
 
@@ -285,6 +287,8 @@ class Searcher:
         known = self._compiled.get(id(where))
         if known is None or known[0] is not where:
             known = (where, dsl.translate(where, fields.ECS))
+            if len(self._compiled) >= KEPT:  # one with date math is another in each run
+                self._compiled.clear()
             self._compiled[id(where)] = known
         return known[1]
 

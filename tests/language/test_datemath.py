@@ -62,7 +62,10 @@ def test_a_query_with_date_math_can_be_evaluated(query: str, inside: str, outsid
 @pytest.mark.parametrize(
     ("bounds", "resolved"),
     [
-        ({"gte": "now-1d/d", "lt": "now"}, ("2026-03-30T00:00:00.000Z", "2026-03-31T12:34:56.789Z")),
+        (
+            {"gte": "now-1d/d", "lt": "now"},
+            ("2026-03-30T00:00:00.000Z", "2026-03-31T12:34:56.789Z"),
+        ),
         ({"gte": "now-1d/d", "lt": "now", "time_zone": "+01:00"}, ("now-1d/d", "now")),
         ({"gte": 5, "lt": "2026-01-01"}, (5, "2026-01-01")),
     ],
@@ -81,3 +84,16 @@ def test_what_is_sent_as_written_is_resolved_in_its_ranges(
 def test_text_of_other_fields_is_text() -> None:
     where = kuery.parse('process.name >= "now-1d" and message: "now-1d"')
     assert datemath.resolved(where, NOW) == where
+
+
+@pytest.mark.parametrize(
+    ("where", "used"),
+    [
+        (kuery.parse("a: 1 and @timestamp >= now-1d"), True),
+        (kuery.parse("@timestamp >= 2026-01-01 and a: now-1d"), False),
+        (querydsl.sent({"range": {"@timestamp": {"gte": "now/d"}}}), True),
+        (querydsl.sent({"range": {"@timestamp": {"gte": "2026-01-01"}}}), False),
+    ],
+)
+def test_whether_a_query_depends_on_a_clock_is_known(where: tree.Node, used: bool) -> None:
+    assert datemath.used(where) is used

@@ -50,7 +50,7 @@ def rule(
     **changes: Any,
 ) -> Rule:
     asked = Indicators(("logs-ti_*",), kuery.parse(which), groups or ((IP,),), batch=batch)
-    given = {"type": "threat_match", "indicators": asked} | changes
+    given: dict[str, Any] = {"type": "threat_match", "indicators": asked} | changes
     return replace(make_rule("any where source.ip != null"), **given)
 
 
@@ -208,3 +208,14 @@ def test_pages_of_events_meet_pages_of_indicators() -> None:
     assert report.alerts_created == 100
     assert store.widest <= 1_000
     assert any(isinstance(one, Buckets) and one.by for one in store.asked)
+
+
+def test_date_math_in_a_query_is_seen_from_the_end_of_the_window() -> None:
+    where = kuery.parse("@timestamp >= now-1m and source.ip: *")
+    store = MemoryStore([event(n, address(1), seconds) for n, seconds in enumerate((30, 90, 330))])
+    plain = replace(make_rule(), type="query", where=where)
+    for end in (NOW - timedelta(minutes=5), NOW):
+        report = cycle.run(store, [plain], end, TERMS, clock=lambda end=end: end)  # type: ignore[misc]
+        assert not report.failed, report.runs
+    told = {alert.document["kibana.alert.original_event.id"] for alert in store.alerts.values()}
+    assert told == {"e0", "e2"}
