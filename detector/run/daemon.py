@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
@@ -14,15 +14,19 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from detector.model import Checkpoint, Rule
+from detector.model import Checkpoint, Rule, Window
 from detector.run import cycle
 from detector.run.backoff import Backoff
 from detector.run.cycle import Report, Terms
+from detector.run.lockstep import Budget
 from detector.store.base import Store
 from detector.windows import EPOCH, on_grid
 
 TICK = timedelta(seconds=1)
 """How often is asked what is due: no interval is shorter, and asking costs next to nothing."""
+
+RETRY = timedelta(minutes=1)
+"""After which a rule is asked again that the cluster has failed: its interval may be a day."""
 
 logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)  # a tick in a cycle is no event
 
@@ -106,8 +110,10 @@ class Daemon:
         self._part = part or Whole()
         self._clock = clock
         self._last: dict[str, datetime] = {}
+        self._pauses: dict[str, Window] = {}
         self._begun: dict[str, Checkpoint] = {}
         self._backoff = Backoff()
+        self._unfinished: dict[Rule, Budget] = {}
         self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._ending = False
         self._abandon = threading.Event()
@@ -123,7 +129,7 @@ class Daemon:
         every_second = IntervalTrigger(
             seconds=int(TICK.total_seconds()), start_date=EPOCH, timezone=UTC
         )
-        scheduler.add_job(self._tick, every_second, next_run_time=datetime.now(UTC))
+        scheduler.add_job(self.tick, every_second, next_run_time=datetime.now(UTC))
         scheduler.start()
         try:
             while (action := self._asked.get()) is not None:
@@ -150,7 +156,8 @@ class Daemon:
         """Do this in the thread that called `run`; safe to call from a signal handler."""
         self._asked.put(action)
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """What `run` does every second: run what is due. For a caller with a clock of its own."""
         self._safely(self._take_up_rules)
         self._safely(self._cycle)
 
@@ -167,7 +174,7 @@ class Daemon:
             return
         self.rules = rules
         ids = {rule.rule_id for rule in rules}
-        for memory in (self._last, self._begun):
+        for memory in (self._last, self._begun, self._pauses):
             for rule_id in set(memory) - ids:
                 del memory[rule_id]
         self._part.divide(ids)
@@ -176,29 +183,43 @@ class Daemon:
         """The rules to run now, each with the end of its live window.
 
         A rule that is new here, by a start, a change of files or another daemon's end, runs at
-        once, so that nobody waits an interval for its first alert.
+        once, so that nobody waits an interval for its first alert. Asked within a cycle as well, so
+        nothing is changed here.
         """
-        due = {}
-        for rule in self.rules:
-            if not self._part.owns(rule.rule_id):
-                self._last.pop(rule.rule_id, None)
-                continue
-            last, slot = self._last.get(rule.rule_id), on_grid(now, rule.interval)
-            if last is None:
-                due[rule] = now
-            elif last < slot:
-                due[rule] = slot
-            elif last > now:  # the cluster's clock was set back
-                due[rule] = now
-        return due
+        owned = [rule for rule in self.rules if self._part.owns(rule.rule_id)]
+        ends = {rule: self._end(rule, now) for rule in owned}
+        return {rule: end for rule, end in ends.items() if end is not None}
+
+    def _end(self, rule: Rule, now: datetime) -> datetime | None:
+        """Where the rule's live window ends; none when it is not due."""
+        last, slot = self._last.get(rule.rule_id), on_grid(now, rule.interval)
+        pause = self._pauses.get(rule.rule_id)
+        if pause and slot <= pause.start <= now < pause.end:  # its next turn would end it
+            return None
+        if last is None or last > now:  # the cluster's clock was set back
+            return now
+        return slot if last < slot else None
 
     def _cycle(self) -> None:
+        self._forget_lost()
         now = self._clock()
         due = self._due(now)
         if not due or self._ending:
             return
-        self._last |= {rule.rule_id: now for rule in due}
-        report = cycle.run(
+        before = {id_: self._last.get(id_) for id_ in (rule.rule_id for rule in due)}
+        self._last |= dict.fromkeys(before, now)
+        try:
+            report = self._run(due, now)
+        except Exception:
+            self._postpone(due, before, now)
+            raise
+        failed = {run.rule_id for run in report.runs if run.kind == "live" and run.error}
+        again = [rule for rule in due if rule.rule_id in failed and not self._backoff.rests(rule)]
+        self._postpone(again, before, now)
+        self._listener.cycle_finished(report)
+
+    def _run(self, due: Mapping[Rule, datetime], now: datetime) -> Report:
+        return cycle.run(
             self._store,
             list(due),
             now,
@@ -210,4 +231,23 @@ class Daemon:
             backoff=self._backoff,
             hurried=lambda: bool(self._due(self._clock())),
         )
-        self._listener.cycle_finished(report)
+
+    def _forget_lost(self) -> None:
+        """Rules of others: should they come back, they are new here."""
+        for rule in self.rules:
+            if not self._part.owns(rule.rule_id):
+                self._last.pop(rule.rule_id, None)
+                self._pauses.pop(rule.rule_id, None)
+
+    def _postpone(
+        self, rules: Iterable[Rule], before: Mapping[str, datetime | None], now: datetime
+    ) -> None:
+        """What failed by no fault of the rule's was no turn: it is taken again, after a pause."""
+        ended = self._clock()
+        for rule in rules:
+            self._pauses[rule.rule_id] = Window(now, ended + min(rule.interval, RETRY))
+            last = before[rule.rule_id]
+            if last is None:
+                del self._last[rule.rule_id]
+            else:
+                self._last[rule.rule_id] = last

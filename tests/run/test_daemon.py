@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from detector.model import Answer, Checkpoint, Question, Rule
+from detector.run import cycle
 from detector.run.cycle import Report
 from detector.run.daemon import Daemon, Fixed
 from detector.store.memory import MemoryStore, Stored
@@ -252,3 +253,15 @@ def test_a_daemon_stopped_before_it_runs_ends_at_once() -> None:
     daemon.run()
     assert not store.asked
     assert part.released
+
+
+def test_a_backlog_goes_on_between_the_runs_of_a_rule_with_a_long_interval() -> None:
+    """Its next run is a day away; the other rule keeps cutting its backlog short."""
+    store, now, day = Slow(0.1), datetime.now(UTC), timedelta(days=1)
+    old = make_rule(rule_id="old", interval=timedelta(hours=12), lookback=timedelta(hours=12))
+    quick = make_rule(**every(1, "quick"))
+    before = now - timedelta(hours=23)
+    cycle.run(store, [old], before, TERMS, clock=lambda: before)
+    with running(Daemon(store, Fixed([old, quick]), TERMS, Kept())):
+        wait(lambda: store.checkpoints(["old"])["old"].end > before + day / 2)
+        wait(lambda: not store.checkpoints(["old"])["old"].waiting, seconds=20)
