@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeAlias
 
 from detector.model import Rule, Window
 
 LONGEST = 12
+HOUR = timedelta(hours=1)
+"""Nor does a rule sit out turns for longer than this, or one turn where that is longer."""
 
 Version: TypeAlias = tuple[str, str]
 """A rule's id and content: one that was changed begins anew."""
@@ -35,7 +38,12 @@ class Backoff:
 
     def due(self, rules: Iterable[Rule]) -> list[Rule]:
         """Those of the rules of a turn that do not sit it out. To be asked once a turn."""
-        return [rule for rule in rules if not self._rests(rule)]
+        return [rule for rule in rules if not self._sits_out(rule)]
+
+    def rests(self, rule: Rule) -> bool:
+        """Whether it is to sit its next turn out."""
+        fault = self._faults.get(_version(rule))
+        return fault is not None and fault.rests > 0
 
     def suspected(self, rule: Rule) -> bool:
         """Whether its last run failed by its own fault: others should not wait for its answer."""
@@ -44,7 +52,8 @@ class Backoff:
     def failed(self, rule: Rule) -> int:
         """How many turns it is to sit out: 1, 2, 4 ..."""
         fault = self._faults.setdefault(_version(rule), Fault())
-        fault.rests = min(2**fault.times, self.longest)
+        most = min(self.longest, max(1, HOUR // rule.interval))
+        fault.rests = min(2**fault.times, most)
         fault.times += 1
         return fault.rests
 
@@ -60,11 +69,10 @@ class Backoff:
         """Pieces of the past as they are to be asked: in their order, those that failed last."""
         return sorted(windows, key=lambda window: (_version(rule), window) in self._stuck)
 
-    def _rests(self, rule: Rule) -> bool:
-        fault = self._faults.get(_version(rule))
-        if fault is None or fault.rests == 0:
+    def _sits_out(self, rule: Rule) -> bool:
+        if not self.rests(rule):
             return False
-        fault.rests -= 1
+        self._faults[_version(rule)].rests -= 1
         return True
 
 

@@ -204,7 +204,10 @@ class Daemon:
         self._forget_lost()
         now = self._clock()
         due = self._due(now)
-        if not due or self._ending:
+        if self._ending:
+            return
+        if not due:
+            self._go_on()
             return
         before = {id_: self._last.get(id_) for id_ in (rule.rule_id for rule in due)}
         self._last |= dict.fromkeys(before, now)
@@ -229,15 +232,37 @@ class Daemon:
             stopping=self._abandon.is_set,
             begun=self._begun,
             backoff=self._backoff,
-            hurried=lambda: bool(self._due(self._clock())),
+            hurried=self._hurried,
+            unfinished=self._unfinished,
         )
+
+    def _go_on(self) -> None:
+        """Nothing is due: the past of rules that had to make way for others."""
+        if not self._unfinished:
+            return
+        report = cycle.go_on(
+            self._store,
+            self._unfinished,
+            self._terms,
+            clock=self._clock,
+            stopping=self._abandon.is_set,
+            backoff=self._backoff,
+            hurried=self._hurried,
+        )
+        if report.runs:
+            self._listener.cycle_finished(report)
+
+    def _hurried(self) -> bool:
+        return bool(self._due(self._clock()))
 
     def _forget_lost(self) -> None:
         """Rules of others: should they come back, they are new here."""
-        for rule in self.rules:
-            if not self._part.owns(rule.rule_id):
-                self._last.pop(rule.rule_id, None)
-                self._pauses.pop(rule.rule_id, None)
+        mine = {rule for rule in self.rules if self._part.owns(rule.rule_id)}
+        for rule in set(self.rules) - mine:
+            self._last.pop(rule.rule_id, None)
+            self._pauses.pop(rule.rule_id, None)
+        for rule in set(self._unfinished) - mine:
+            del self._unfinished[rule]
 
     def _postpone(
         self, rules: Iterable[Rule], before: Mapping[str, datetime | None], now: datetime
