@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,10 @@ Mark: TypeAlias = dict[Path, tuple[int | str, ...]]
 """What tells a changed file: its times, size and number, and the git commit, by path."""
 
 
+Missed: TypeAlias = dict[str, set[Path]]
+"""By rule id: the broken files of which one may hold it."""
+
+
 class Log(Protocol):
     """Where it is said."""
 
@@ -34,7 +38,8 @@ class RuleFiles:
 
     A changed set is taken up whole, at once, when the files have come to rest. A file with an error
     keeps the rules of its last good version, all of them, and each error is said once until it is
-    mended. Where nothing could run any more, what ran goes on.
+    mended. A rule that vanishes while a new file is broken may be in that: it goes on as well.
+    Where nothing could run any more, what ran goes on.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class RuleFiles:
         self._until, self._tuned = self.loaded.until, self.loaded.tuned
         self._rules = list(self.loaded.rules)
         self._said = set(self.loaded.problems)
+        self._missed: Missed = {}
         self._log = log
         self._look, self._settle = look, settle
         self._steady = steady
@@ -84,18 +90,38 @@ class RuleFiles:
     def _read(self) -> None:
         loaded = self._load()
         self._until = loaded.until
+        missed, self._missed = self._missed, self._missing(loaded)
         self._say(loaded.problems)
+        self._say_missed(missed)
         if self._tuned and not loaded.tuned:
             said = "overlays or exceptions have become faulty: all rules go on as they were"
             self._log.write("error", said)
             return
         self._tuned = loaded.tuned
-        rules = merged(self._rules, loaded)
+        rules = merged(self._rules, loaded, self._missed)
         if not any(rule.enabled and not rule.unsupported for rule in rules):
             self._log.write("error", "the rule files hold no rule to run: the last rules go on")
             return
         old, self._rules = self._rules, rules
         self._tell(old)
+
+    def _missing(self, loaded: Loaded) -> Missed:
+        """The rules that are in no file any more, but may be in one that is new and broken."""
+        broken = _broken(loaded.problems)
+        new = broken - _broken(self._said) - {rule.file for rule in self._rules}
+        gone = {rule.rule_id for rule in self._rules}
+        gone -= {rule.rule_id for rule in merged(self._rules, loaded)}
+        found = {id_: (self._missed.get(id_, set()) | new) & broken for id_ in gone}
+        return {id_: files for id_, files in found.items() if files}
+
+    def _say_missed(self, before: Missed) -> None:
+        for rule in self._rules:
+            if rule.rule_id in self._missed.keys() - before.keys():
+                files = sorted(self._missed[rule.rule_id])
+                names = ", ".join(str(file) for file in files[:NAMED])
+                said = f"{rule.name} is in no file any more, perhaps in {names}, which is broken"
+                said = f"{said}: its last good version goes on until that is mended"
+                self._log.write("warning", said, rule_id=rule.rule_id, file=names)
 
     def _load(self) -> Loaded:
         return rulefile.load(self._paths, replace(self._tuning, now=self._clock()))
@@ -129,18 +155,20 @@ class RuleFiles:
             self._log.write("info", f"rules taken up: {'; '.join(parts)}", **ids)
 
 
-def merged(last: Sequence[Rule], loaded: Loaded) -> list[Rule]:
+def merged(last: Sequence[Rule], loaded: Loaded, missed: Collection[str] = ()) -> list[Rule]:
     """The rules to go on with: those just loaded, and for a broken file those it held before.
 
-    A rule that means the same stays the same object. A file that was never good gives what can be
-    used of it, as at a start.
+    Those whose ids are `missed` go on where they are not among the loaded. A rule that means the
+    same stays the same object. A file that was never good gives what can be used of it, as at a
+    start.
     """
     broken = _broken(loaded.problems)
     known = {rule.rule_id: rule for rule in last}
     was_good = {rule.file for rule in last} & broken
     fresh = [rule for rule in loaded.rules if rule.file not in was_good]
     ids = {rule.rule_id for rule in fresh}
-    kept = [rule for rule in last if rule.rule_id not in ids and _is_below(rule.file, broken)]
+    lost = [rule for rule in last if rule.rule_id not in ids]
+    kept = [rule for rule in lost if _is_below(rule.file, broken) or rule.rule_id in missed]
     return [_same(known.get(rule.rule_id), rule) for rule in fresh] + kept
 
 

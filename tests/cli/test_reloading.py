@@ -188,6 +188,39 @@ def test_a_rule_moves_to_another_file(folder: Folder) -> None:
     assert after["b"].file == folder.path / "b2.yaml"
 
 
+def test_a_file_renamed_and_broken_at_once_loses_no_rule(folder: Folder) -> None:
+    before = folder.after(0)
+    (folder.path / "a.yaml").unlink()
+    folder.write("a", query='x" and lenght(y)', file="renamed.yaml")
+    assert folder.settled() == before
+    told = folder.log.take()
+    assert "error" in {level for level, _ in told}
+    (warning,) = [message for level, message in told if level == "warning"]
+    assert "Rule a is in no file any more, perhaps in " in warning
+    assert f"{folder.path / 'renamed.yaml'}, which is broken" in warning
+    (folder.path / "renamed.yaml").rename(folder.path / "again.yaml")
+    folder.write("b", query="zsh")
+    assert folder.settled()["a"] is before["a"]
+    assert [level for level, _ in folder.log.take()].count("warning") == 0, "said once"
+    folder.write("a", query="dash", file="again.yaml")
+    assert folder.settled()["a"].file == folder.path / "again.yaml"
+
+
+def test_a_rule_that_was_missed_goes_when_no_new_file_is_broken_any_more(folder: Folder) -> None:
+    (folder.path / "a.yaml").unlink()
+    (folder.path / "new.yaml").write_text("rule_id: [")
+    assert set(folder.settled()) == {"a", "b"}
+    folder.write("c", file="new.yaml")
+    assert set(folder.settled()) == {"b", "c"}, "it was another rule"
+
+
+def test_a_file_that_has_long_been_broken_keeps_no_rule_that_is_removed(folder: Folder) -> None:
+    (folder.path / "new.yaml").write_text("rule_id: [")
+    folder.settled()
+    (folder.path / "a.yaml").unlink()
+    assert set(folder.settled()) == {"b"}
+
+
 def test_a_file_replaced_with_equal_size_and_time_is_seen(folder: Folder) -> None:
     file = folder.path / "a.yaml"
     stat = file.stat()
