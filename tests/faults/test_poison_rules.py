@@ -13,9 +13,10 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from detector import alerts
+from detector.errors import TimedOut
 from detector.language import functions, tree
 from detector.language.functions import Function
-from detector.model import Checkpoint, Rule, RunRecord
+from detector.model import Answer, Checkpoint, Failure, Question, Rule, RunRecord, Search
 from detector.run import cycle
 from detector.run.backoff import LONGEST, Backoff
 from detector.store import connection, installation, scratch
@@ -214,6 +215,40 @@ def test_a_cluster_that_answers_nobody_in_time_is_no_rules_fault(
     assert {record.status for record in daemon.cycle().values()} == {"failed"}
     between.heal()
     assert {record.alerts_created for record in daemon.cycle().values()} == {EVENTS}
+
+
+class Unanswering(MemoryStore):
+    """Lists whose search of `logs-slow` never ends; `asked` are the indices of each request."""
+
+    def __init__(self) -> None:
+        super().__init__(stored(some_events()))
+        self.asked: list[set[str]] = []
+        self.slow = True
+
+    def search(self, questions: Sequence[Question]) -> list[Answer]:
+        indices = [one.index[0] for one in questions if isinstance(one, Search)]
+        self.asked += [set(indices)] if indices else []
+        answers = super().search(questions)
+        late = Failure(TimedOut("no answer came in time"))
+        slow = [self.slow and index == "logs-slow" for index in indices]
+        return [late if ends else one for ends, one in zip(slow, answers, strict=True)]
+
+
+def test_a_suspected_rule_is_asked_when_the_others_are_done_until_it_succeeds() -> None:
+    store, slow = Unanswering(), make_rule(rule_id="slow", index=("logs-slow",))
+    good = GOOD[0].index[0]
+    daemon = Daemon(store, [slow, *GOOD[:2]])
+    for asked in ([{"logs-slow", good}], [{good}], [{good}, {"logs-slow"}]):
+        store.asked.clear()
+        records = daemon.cycle()
+        assert store.asked == asked
+        assert {records[id_].status for id_ in ids(GOOD[:2])} == {"succeeded"}
+    store.slow = False
+    while "slow" not in daemon.cycle():
+        assert daemon.turns < 10
+    store.asked.clear()
+    daemon.cycle()
+    assert store.asked[0] == {"logs-slow", good}, "what was is forgotten"
 
 
 def test_a_document_the_condition_cannot_be_evaluated_for_is_a_dead_letter() -> None:
