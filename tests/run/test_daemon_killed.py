@@ -22,7 +22,7 @@ from tests.soak import kills
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 
 KILLS = 15
-SECONDS = 45
+SECONDS = 120  # on a slow machine
 STOPPED = 3  # intervals
 INTERVAL = 2  # seconds, of the slowest rule
 LOOKBACK = timedelta(seconds=16)  # the longest
@@ -53,6 +53,7 @@ def test_a_daemon_killed_fifteen_times_loses_and_doubles_nothing(
         say=say,
     )
     say(str(verdict))
+    assert verdict.kills == KILLS, f"this machine is too slow: {SECONDS} s do not hold {KILLS}"
     assert (verdict.lost, verdict.doubled, verdict.foreign) == (0, 0, 0)
     assert verdict.cut > 0, "every kill came too early or too late to prove anything"
     assert "Traceback" not in (tmp_path / "daemon.log").read_text()
