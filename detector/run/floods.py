@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from detector import alerts, detect
 from detector.errors import Unavailable
@@ -22,6 +23,8 @@ def tell(store: Store, run: Run, held: Sequence[Run]) -> None:
     windows = [one.remaining for one in held if one.remaining]
     searches = [search for window in windows for search in detect.searches(rule, window)]
     survey = store.survey(searches, alerts.telling_fields(rule))
+    if rule.indicators is not None:  # counted before they are compared
+        survey = replace(survey, exact=False)
     alert = alerts.flood(rule, run.execution, survey, run.window, windows)
     written = store.write_alerts([alert])
     for reason in written.held.values():
