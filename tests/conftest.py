@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 from elasticsearch import Elasticsearch
+from hypothesis import settings
 from pytest_elasticsearch import factories
 
 from detector.node import jars
 
 os.environ["NODE_PYTHON"] = sys.executable  # read by the executable below
+
+settings.register_profile("busy", deadline=None)  # how fast the machine is, is no property
+settings.load_profile("busy")
 
 COSTS = ("node", "slow")
 
