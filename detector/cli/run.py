@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from detector import rulefile
-from detector.cli import daemons, heartbeat, neighbours, options, wiring
+from detector.cli import clocks, daemons, heartbeat, neighbours, options, wiring
 from detector.cli.log import Logger
 from detector.cli.reloading import RuleFiles
 from detector.errors import DetectorError
@@ -55,7 +55,7 @@ def run(
             lambda: daemon.watched(),  # noqa: PLW0108 - it is made below
         ) as listener,
     ):
-        clock = wiring.clock(store, chosen)
+        clock = wiring.clock(store, chosen, clocks.Logged(log))
         part = _part(store, configured, log)
         terms = wiring.terms(configured)
         daemon = Daemon(store, files, terms, listener, part=part, clock=clock)

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detector import rulefile, settings
-from detector.cli import credentials, show, waiting
+from detector.cli import clocks, credentials, show, waiting
 from detector.cli.options import Common
 from detector.errors import SettingsError
 from detector.model import Rule
 from detector.rulefile.tuning import Tuning
 from detector.run.cycle import Terms
 from detector.run.schedule import CatchUp, Sweep
-from detector.store.clock import NOTEWORTHY
 
 if TYPE_CHECKING:
     from detector.rulefile import Loaded
     from detector.settings import Settings
+    from detector.store.clock import ClockObserver
     from detector.store.elastic import ElasticStore
 
 SHORT, LONG = 5.0, 30.0
@@ -143,20 +143,20 @@ def patience(rules: Sequence[Rule]) -> float:
     return min(LONG, shortest / 2)
 
 
-def clock(store: ElasticStore, rules: Sequence[Rule]) -> Callable[[], datetime]:
+def clock(
+    store: ElasticStore, rules: Sequence[Rule], observer: ClockObserver | None = None
+) -> Callable[[], datetime]:
     """The cluster's clock, by which windows end; a large difference to the own one is said.
 
+    `observer` is told, now and later; by default standard error is.
     Reads the checkpoints first: a cluster that is away or not set up is an error, while a clock
     that is not told is none.
     """
     store.checkpoints([rule.rule_id for rule in rules])
     if any(rule.shadow and rule.enabled for rule in rules):
         store.refuse_unset_shadow()
-    skew = store.clock.skew()
-    if abs(skew) > NOTEWORTHY:
-        way = "ahead of" if skew > timedelta(0) else "behind"
-        seconds = abs(skew).total_seconds()
-        show.say(f"warning: this machine's clock is {seconds:.0f} s {way} the cluster's", "yellow")
+    store.clock.tell(observer or clocks.Said())
+    store.clock.now()
     return store.clock.now
 
 
