@@ -169,6 +169,9 @@ def _by_value(run: Comparison) -> Detection:
         following: Question | None = run.values(pair)
         while following is not None:
             (page,) = yield from grouping.ask(following)
+            if page.incomplete and not page.transient:  # a field whose values cannot be listed
+                yield from _untold(_compared(run, query.read(run.events())), run, told)
+                return
             values = (bucket.key[0] for bucket in page.buckets)
             for some in grouping.batches(values, run.asked.batch):
                 among = OneOf(pair.field, tuple(some))

@@ -19,7 +19,7 @@ from detector.rulefile import queries
 from detector.store import installation, scratch
 from detector.store.elastic import ElasticStore
 from detector.store.memory import MemoryStore, Stored
-from tests.builders import NOW, make_rule
+from tests.builders import NOW, iso, make_rule
 from tests.run.stepwise import at
 from tests.run.test_machine_learning import record
 from tests.run.test_threat_match import address, event, indicator, rule
@@ -164,3 +164,21 @@ def test_records_of_jobs_are_read_where_elasticsearch_keeps_them(
         "the machine learning job gone has no results: is it installed and running?",
     )
     assert nowhere.warnings == ("no index matches .ml-none-*",)
+
+
+@pytest.mark.parametrize(("types", "made"), [(("text", "keyword"), 1), (("text",), 0)])
+def test_indicators_whose_values_cannot_be_listed_are_compared_or_said(
+    es: Elasticsearch, store: Weighed, types: tuple[str, ...], made: int
+) -> None:
+    for type_ in types:
+        name = {"properties": {"name": {"type": type_}}}
+        es.indices.create(index=f"bad-{type_}", mappings={"properties": {"bad": name}})
+    bad = Stored("bad-text", "i", {"@timestamp": iso(NOW), "bad": {"name": "ann"}})
+    people = [event(n, address(n), user={"name": name}) for n, name in enumerate(("ann", "bob"))]
+    scratch.fill(store, [bad, *people])
+    compared = rule((Pair("user.name", "bad.name"),), which="bad.name: *")
+    assert compared.indicators is not None
+    compared = replace(compared, indicators=replace(compared.indicators, index=("bad-*",)))
+    report = at(store, [compared], NOW)
+    assert report.alerts_created == made
+    assert "bad.name" in str(report.runs[0].warnings or report.runs[0].error)
