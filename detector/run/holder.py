@@ -106,11 +106,8 @@ class Holder:
             self._observer.leases_failed(error)
 
     def _keep(self) -> None:
-        """Look at a steady pace: what a look takes is not added to the pause before the next."""
-        due = self._steady()
         while not self._leaving.is_set():
-            due = max(due + self._period / LOOKS, self._steady())
-            self._wake.wait(due - self._steady())
+            self._wake.wait(self._period / LOOKS)
             self._wake.clear()
             if not self._leaving.is_set():
                 self._look()
@@ -121,7 +118,7 @@ class Holder:
         try:
             self._renew()
             self._failing = False
-            self._watch = self._watch.rested(self._steady())
+            self._watch = self._watch.rested(self._began, self._steady())
         except Exception as error:
             if first and isinstance(error, NotSetUp):
                 raise

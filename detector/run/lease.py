@@ -14,17 +14,23 @@ from dataclasses import dataclass, field, replace
 from detector.model import Leases, Member
 
 
+SURE = 3
+"""Who can look at the table as often as this and hears nothing new of a member, is sure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """What was seen of the table: each member's beat, and since when it is the same, in seconds.
 
     Only silence that was listened to counts: an observer that was away for a `period` begins anew.
-    A table that answers slowly is no absence: `looked` is when the last look had ended.
+    A table that answers slowly is no absence: `looked` is when the last look had ended. Nor is it
+    silence of the others, to whom it is as slow: they are given `SURE` times what looks take.
     """
 
     period: float
     beats: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     looked: float | None = None
+    takes: float = 0.0
 
     def seeing(self, leases: Leases, now: float, began: float | None = None) -> Watch:
         """What is known by a look at `leases` that `began` then, by default `now`."""
@@ -35,15 +41,16 @@ class Watch:
         for member in leases.members:
             beat, since = known.get(member.id, (None, now))
             beats[member.id] = (member.beat, since if beat == member.beat else now)
-        return Watch(self.period, beats, now)
+        return replace(self, beats=beats, looked=now)
 
-    def rested(self, now: float) -> Watch:
-        """The look has ended: from `now` on nobody looks."""
-        return replace(self, looked=now)
+    def rested(self, began: float, now: float) -> Watch:
+        """A look that `began` then has ended: from `now` on nobody looks."""
+        return replace(self, looked=now, takes=max(now - began, self.takes / 2))
 
     def silent(self, now: float) -> frozenset[str]:
-        """The members whose beat has been the same for a period."""
-        return frozenset(id_ for id_, (_, t) in self.beats.items() if now - t >= self.period)
+        """The members whose beat has been the same for a period, and longer than looks take."""
+        least = max(self.period, SURE * self.takes)
+        return frozenset(id_ for id_, (_, t) in self.beats.items() if now - t >= least)
 
 
 def shard(rule_id: str, shards: int) -> int:

@@ -94,13 +94,21 @@ def test_silence_while_nobody_listened_does_not_count() -> None:
     assert watch.seeing(beats(a=1), now=109.0).silent(111.0) == {"a"}
 
 
-def test_a_slow_table_is_no_absence() -> None:
+def test_a_slow_table_is_no_absence_and_others_are_given_longer() -> None:
     watch = Watch(5.0)
     for began in (100.0, 104.0, 108.0):  # each reads for 2 s and writes for 2 s
-        watch = watch.seeing(beats(a=1), now=began + 2, began=began).rested(began + 4)
-    assert watch.silent(110.0) == {"a"}
+        watch = watch.seeing(beats(a=1), now=began + 2, began=began).rested(began, began + 4)
+    assert watch.silent(113.9) == set()
+    assert watch.silent(114.0) == {"a"}, "12 s after it was first seen"
     stopped = watch.seeing(beats(a=1), now=119.0, began=117.0)
     assert stopped.silent(119.0) == set(), "nobody listened from 112 to 117"
+
+
+def test_one_look_that_took_long_is_soon_forgotten() -> None:
+    watch = Watch(5.0).seeing(beats(a=1), now=1_000.0, began=0.0).rested(0.0, 1_000.0)
+    for now in range(1_002, 1_026, 2):
+        watch = watch.seeing(beats(a=1), now=now).rested(now, now)
+    assert watch.silent(1_026.0) == {"a"}
 
 
 def test_the_shard_of_a_rule_never_changes() -> None:
