@@ -254,10 +254,11 @@ class _Cycle:
         return [group for group in groups if group]
 
     def _judge(self, group: Sequence[Run], runs: Sequence[Run]) -> None:
-        """Whose fault it was: when nobody is answered in time, it is the cluster's."""
+        """Whose fault it was: when nobody is answered, or not in time, it is the cluster's."""
         answered = any(run.done and run.covered for run in runs)
         for run in group:
-            if run.fault == "own" or (run.fault == "slow" and answered):
+            told_apart = answered or (run.fault == "refused" and len(runs) == 1)
+            if run.fault == "own" or (run.fault is not None and told_apart):
                 turns = self.backoff.failed(run.rule)
                 run.warn(f"not asked again for {turns} {'turn' if turns == 1 else 'turns'}")
             elif run.covered:

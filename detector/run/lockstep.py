@@ -37,8 +37,8 @@ from detector.run.schedule import Kind
 from detector.store.base import Store
 
 STOPPED = "stopped before it was finished"
-Fault = Literal["own", "slow"]
-"""Why a run failed, where it was the rule: slow may be the cluster as well."""
+Fault = Literal["own", "refused", "slow"]
+"""Why a run failed, where it was the rule: refused and slow may be the cluster as well."""
 SAID = 20
 """Different warnings that are kept of a run: some tell of a document each."""
 
@@ -294,7 +294,7 @@ def _ask(store: Store, asking: Sequence[Run]) -> None:
 def _fault(error: StoreError) -> Fault | None:
     if isinstance(error, TimedOut):
         return "slow"
-    return "own" if isinstance(error, Rejected) else None
+    return "refused" if isinstance(error, Rejected) else None
 
 
 def _note(run: Run, page: Page) -> None:
