@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 
 from detector.model import Leases, Member
 
-
 SURE = 3
 """Who can look at the table as often as this and hears nothing new of a member, is sure."""
 
