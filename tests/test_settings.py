@@ -236,6 +236,43 @@ def test_a_key_or_token_comes_from_its_file(tmp_path: Path, name: str) -> None:
     assert "hush" not in repr(read)
 
 
+ODD = [
+    "hush\n# hush",
+    "hush hush",
+    "hush\thush",
+    "h\u00fcsh-hush",
+    "hush\u2026",
+    "hush\x00",
+    "hush\r\nX: 1",
+]
+
+
+@pytest.mark.parametrize("name", ["api_key", "bearer_token"])
+@pytest.mark.parametrize("secret", ODD)
+def test_a_secret_that_no_header_can_carry_is_refused_and_not_shown(
+    tmp_path: Path, name: str, secret: str
+) -> None:
+    (tmp_path / "secret").write_bytes(secret.encode())
+    text = f"elasticsearch: {{{name}_file: {tmp_path}/secret}}\n"
+    variable = f"DETECTOR_ELASTICSEARCH_{name.upper()}"
+    (of_file,) = problems(written(tmp_path, text))
+    (of_variable,) = problems(written(tmp_path, ""), **{variable: secret})
+    assert f"{tmp_path}/secret" in of_file.message
+    assert variable in of_variable.message
+    assert "hush" not in repr((of_file, of_variable))
+
+
+def test_a_password_may_have_blanks_and_letters_but_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("h\u00fcsh hush\n", "utf-8")
+    text = f"elasticsearch: {{username: me, password_file: {tmp_path}/secret}}\n"
+    password = settings.load(written(tmp_path, text), {}).elasticsearch.password
+    assert password is not None
+    assert password.get_secret_value() == "h\u00fcsh hush"
+    (tmp_path / "secret").write_text("hush\nhush\n")
+    (problem,) = problems(written(tmp_path, text))
+    assert "hush" not in repr(problem)
+
+
 def test_a_fingerprint_is_read_with_and_without_colons(empty: Path) -> None:
     for written_so in ("ab" * 32, ":".join(["AB"] * 32)):
         environ = {"DETECTOR_ELASTICSEARCH_CA_FINGERPRINT": written_so}

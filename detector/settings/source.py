@@ -86,13 +86,25 @@ class Source:
 
     def read_secret(self, section: str, key: str) -> None:
         table = self.data.get(section)
-        if not isinstance(table, dict) or table.get(key) is not None:
+        if not isinstance(table, dict):
             return
-        path = table.get(f"{key}_file")
-        if isinstance(path, str):
-            secret = self.content((section, f"{key}_file"), Path(path))
-            if secret:
-                self.put((section, key), secret)
+        if table.get(key) is not None:
+            self.vet((section, key), f"`{section}.{key}`", key, table[key])
+            return
+        path, at = table.get(f"{key}_file"), (section, f"{key}_file")
+        if isinstance(path, str) and (secret := self.content(at, Path(path))):
+            self.vet(at, f"`{dotted(at)}`: {path}", key, secret)
+            self.put((section, key), secret)
+
+    def vet(self, at: KeyPath, whose: str, key: str, secret: object) -> None:
+        """Refuse what cannot go into a header; the client would quote all of it in its error.
+
+        A password goes there as base64, so that only a second line tells that it is none.
+        """
+        spaced = key == "password"
+        if not _printable(str(secret), spaced=spaced):
+            wanted = "one line of text" if spaced else "one word of printable ASCII"
+            self.fault(Fault(at, f"{whose} is not {wanted}", "nothing but the secret, on one line"))
 
     def content(self, key: KeyPath, path: Path) -> str | None:
         try:
@@ -143,6 +155,10 @@ def _table(key: str, value: Any) -> Any:
 
 def _may_hold_secret(line: str) -> bool:
     return bool(re.search(r"(?i)api_?key|password|secret|token|heartbeat|://[^/\s]*@", line))
+
+
+def _printable(secret: str, *, spaced: bool) -> bool:
+    return secret.isprintable() and (spaced or (secret.isascii() and " " not in secret))
 
 
 def _variable(path: KeyPath) -> str:

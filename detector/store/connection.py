@@ -191,9 +191,13 @@ class Connection:
         try:
             answer = request()
             if isinstance(answer, elastic_transport.TextApiResponse):
-                raise elastic_transport.SerializationError("the answer is not JSON")
+                raise elastic_transport.SerializationError("the answer is not JSON")  # noqa: TRY301
         except (elasticsearch.ApiError, elastic_transport.TransportError) as raised:
             raise translate(raised) from raised
+        except StoreError:
+            raise
+        except Exception as raised:  # noqa: BLE001 - its words may quote a header, and so the key
+            raise Unavailable(f"a request failed: {type(raised).__name__}") from None
         return answer
 
     def _await_turn(self) -> None:
