@@ -11,6 +11,7 @@ from typing import Any
 from detector.cli import telling
 from detector.cli.reports import iso
 from detector.cli.telling import Told
+from detector.detect import seen_from
 from detector.detect.verdict import verdict
 from detector.language import tree
 from detector.language.fields import ECS, Kind, kind_of
@@ -142,5 +143,6 @@ def judge(
         return outcome
     missed = got < example.alerts
     events = stored[: len(stored) - len(example.indicators)]
+    rule = seen_from(run, rule)
     verdicts = [verdict(rule, document.source) for document in events]
     return replace(outcome, why=tuple(telling.examined(verdicts, missed=missed)))

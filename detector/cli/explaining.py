@@ -8,6 +8,7 @@ import typer
 
 from detector.cli import events, options, show, telling, wiring
 from detector.cli.events import Event
+from detector.detect import seen_from
 from detector.detect.verdict import Verdict, fields, verdict
 from detector.errors import SettingsError
 from detector.language.explain import Answer
@@ -50,7 +51,7 @@ def explain(
     """
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
-    chosen = chosen_rule(common, configured, rule)
+    chosen = seen_from(wiring.now(), chosen_rule(common, configured, rule))
     found = events.of(event, chosen, fields(chosen), common, configured)
     judged = verdict(chosen, found.source, found=found.found)
     if common.json:

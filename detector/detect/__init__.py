@@ -32,7 +32,7 @@ DETECTORS: dict[str, Detector] = {
 
 def searches(rule: Rule, window: Window) -> tuple[Search, ...]:
     """Every document that makes a match of `rule` in `window`, as questions; for counting them."""
-    return eql.searches(_seen_from(window.end, rule), window)
+    return eql.searches(seen_from(window.end, rule), window)
 
 
 def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detection:
@@ -42,10 +42,10 @@ def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detectio
     """
     if rule.unsupported or rule.type not in DETECTORS:
         raise RuleError(rule.unsupported or f"rules of type `{rule.type}` cannot run yet")
-    return DETECTORS[rule.type](_seen_from(window.end, rule), window, fields)
+    return DETECTORS[rule.type](seen_from(window.end, rule), window, fields)
 
 
-def _seen_from(now: datetime, rule: Rule) -> Rule:
+def seen_from(now: datetime, rule: Rule) -> Rule:
     """The rule with its date math resolved, so that a backfill asks what a live run asked."""
     where = _with_date_math(rule)
     return rule if where is None else replace(rule, where=datemath.resolved(where, now))

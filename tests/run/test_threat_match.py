@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detector.language import kuery, tree
 from detector.model import Answer, Buckets, Indicators, Pair, Question, Rule, Search, Window
@@ -219,3 +221,49 @@ def test_date_math_in_a_query_is_seen_from_the_end_of_the_window() -> None:
         assert not report.failed, report.runs
     told = {alert.document["kibana.alert.original_event.id"] for alert in store.alerts.values()}
     assert told == {"e0", "e2"}
+
+
+VALUES = st.lists(st.sampled_from("xyz"), max_size=2)
+BOTH = st.fixed_dictionaries({"a": VALUES, "b": VALUES})
+PAIRS = st.builds(
+    Pair, st.sampled_from(["x.a", "x.b"]), st.sampled_from(["y.a", "y.b"]), st.booleans()
+)
+GROUPS = st.lists(PAIRS, min_size=1, max_size=3, unique=True).filter(
+    lambda group: not all(pair.negate for pair in group)
+)
+
+
+def holds(pair: Pair, event: Mapping[str, Any], indicator: Mapping[str, Any]) -> bool:
+    one, other = event[pair.field[-1]], indicator[pair.value[-1]]
+    return bool(other) and (
+        not set(one) & set(other) if pair.negate else bool(set(one) & set(other))
+    )
+
+
+@given(
+    st.lists(BOTH, max_size=8),
+    st.lists(BOTH, max_size=8),
+    st.lists(GROUPS, min_size=1, max_size=2),
+    st.sampled_from([1, 3, 1_000]),
+)
+@settings(deadline=None, max_examples=150)
+def test_an_event_meets_what_a_plain_comparison_says(
+    own: list[Any], theirs: list[Any], groups: list[list[Pair]], size: int
+) -> None:
+    events = [event(n, address(1), 60 - n, x=one) for n, one in enumerate(own)]
+    known = [
+        Stored(FEED, f"i{n}", {"@timestamp": iso(NOW), "y": one}) for n, one in enumerate(theirs)
+    ]
+    store = MemoryStore([*events, *known], page_size=size)
+    run(store, rule(*map(tuple, groups), which="*: *", batch=2))
+    expected = {
+        f"e{n}": {
+            f"i{m}"
+            for m, other in enumerate(theirs)
+            if any(all(holds(pair, one, other) for pair in group) for group in groups)
+        }
+        for n, one in enumerate(own)
+    }
+    assert {id_: set(some) for id_, some in met(store).items()} == {
+        id_: some for id_, some in expected.items() if some
+    }
