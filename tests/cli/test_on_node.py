@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from detector.cli import examples
 from detector.store import scratch
 from detector.store.elastic import ElasticStore
 from detector.store.memory import Stored
+from tests import processes
 from tests.builders import iso, shell_event, stored
 
 pytestmark = pytest.mark.node
@@ -224,17 +224,8 @@ def test_what_an_event_says_never_drives_the_terminal(es: Elasticsearch) -> None
 
 @contextmanager
 def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that is killed after half a minute, so that what waits for its lines ends."""
-    pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "detector", *arguments]
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
-        watchdog = threading.Timer(30, process.kill)
-        watchdog.start()
-        try:
-            yield process
-        finally:
-            watchdog.cancel()
-            process.kill()
+    with processes.started([sys.executable, "-m", "detector", *arguments], seconds=30) as process:
+        yield process
 
 
 def test_following_shows_every_alert_once_even_those_that_come_late(

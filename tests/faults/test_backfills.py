@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.errors import StoreError
 from detector.model import Gap, Window
 from detector.run import backfill
 from detector.run.backfill import Manner, Report
-from detector.store import connection, gaps, installation, scratch
+from detector.store import connection, gaps, scratch
 from detector.store.connection import Patience
 from detector.store.elastic import ElasticStore
 from detector.store.memory import Stored
@@ -43,20 +40,11 @@ STEPS = {
 
 
 @pytest.fixture
-def between(node_url: str) -> Iterator[Proxy]:
-    with Proxy(node_url) as made:
-        yield made
-
-
-@pytest.fixture
-def ready(es: Elasticsearch) -> ElasticStore:
+def ready(installed: ElasticStore) -> ElasticStore:
     """Give a store with the templates and ten events a minute."""
-    store = ElasticStore(es, "default")
-    installation.install(store, lambda lacking: alerts.template("default", missing_types=lacking))
-    scratch.template(store, "events", ["logs-*"])
     events = [shell_event(NOW - timedelta(seconds=6 * n + 1)) for n in range(EVENTS)]
-    scratch.fill(store, stored(events))
-    return store
+    scratch.fill(installed, stored(events))
+    return installed
 
 
 def through(between: Proxy, budget: float) -> ElasticStore:
@@ -82,7 +70,7 @@ def of_alerts(store: ElasticStore) -> list[Any]:
 
 @pytest.mark.parametrize(
     ("step", "skip", "workers"),
-    [("progress", 0, 1), ("write", 0, 1), *((step, 3, 2) for step in STEPS)],
+    [("progress", 0, 1), ("write", 0, 1), *((step, 3, 2) for step in list(STEPS)[1:])],
 )
 def test_a_request_that_keeps_failing_is_said_and_made_up_for_by_the_next_one(
     ready: ElasticStore, between: Proxy, step: str, skip: int, workers: int
@@ -93,9 +81,9 @@ def test_a_request_that_keeps_failing_is_said_and_made_up_for_by_the_next_one(
     try:
         report = run(store, workers)
         said = [warning for record in report.runs for warning in record.warnings]
-        assert report.uncovered or said or step == "progress", "a failed run must say so"
+        assert report.uncovered or said, "a failed run must say so"
     except StoreError:
-        assert (step, skip) == ("progress", 0)
+        assert step == "progress", "which is read once, before anything is asked"
     assert fault.hits > skip, "nothing failed"
     between.heal()
     report = run(store, workers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -138,12 +137,6 @@ def ready(es: Elasticsearch) -> Elasticsearch:
     }
     es.indices.create(index=INDEX, mappings={"dynamic": False, "properties": properties})
     return es
-
-
-@pytest.fixture
-def between(node_url: str) -> Iterator[Proxy]:
-    with Proxy(node_url) as made:
-        yield made
 
 
 def engine(url: str, budget: float = 20) -> ElasticStore:

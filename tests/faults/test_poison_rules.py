@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.errors import TimedOut
 from detector.language import functions, tree
 from detector.language.functions import Function
 from detector.model import Answer, Checkpoint, Failure, Question, Rule, RunRecord, Search
 from detector.run import cycle
 from detector.run.backoff import LONGEST, Backoff
-from detector.store import connection, installation, scratch
+from detector.store import connection, scratch
 from detector.store.base import Store
 from detector.store.connection import Patience
 from detector.store.elastic import ElasticStore
@@ -63,19 +62,10 @@ SLOW = make_rule(f"{SHELL} and process.pid != 4711", rule_id="slow")
 
 
 @pytest.fixture
-def between(node_url: str) -> Iterator[Proxy]:
-    with Proxy(node_url) as made:
-        yield made
-
-
-@pytest.fixture
-def ready(es: Elasticsearch) -> Elasticsearch:
-    store = ElasticStore(es, "default")
-    installation.install(store, lambda lacking: alerts.template("default", missing_types=lacking))
-    scratch.template(store, "events", ["logs-*"])
-    scratch.fill(store, stored(some_events()))
+def ready(es: Elasticsearch, installed: ElasticStore) -> Elasticsearch:
+    scratch.fill(installed, stored(some_events()))
     cursed = [event | {"process": {"name": "cursed"}} for event in some_events(30)]
-    scratch.fill(store, stored(cursed, "logs-cursed"))
+    scratch.fill(installed, stored(cursed, "logs-cursed"))
     return es
 
 

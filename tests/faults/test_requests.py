@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,12 +10,11 @@ import orjson
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.errors import StoreError
 from detector.model import Checkpoint
 from detector.run import cycle
 from detector.run.cycle import Report
-from detector.store import connection, installation, scratch
+from detector.store import connection, scratch
 from detector.store.connection import Patience
 from detector.store.elastic import ElasticStore
 from tests.builders import TERMS, make_rule, shell_event, stored
@@ -72,19 +70,10 @@ WAYS: dict[str, tuple[Any, bool]] = {
 
 
 @pytest.fixture
-def between(node_url: str) -> Iterator[Proxy]:
-    with Proxy(node_url) as made:
-        yield made
-
-
-@pytest.fixture
-def ready(es: Elasticsearch) -> Elasticsearch:
+def ready(es: Elasticsearch, installed: ElasticStore) -> Elasticsearch:
     """Give a node with the templates and thirty events inside the window."""
-    store = ElasticStore(es, "default")
-    installation.install(store, lambda lacking: alerts.template("default", missing_types=lacking))
-    scratch.template(store, "events", ["logs-*"])
     events = [shell_event(NOW - timedelta(seconds=n + 1)) for n in range(EVENTS)]
-    scratch.fill(store, stored(events))
+    scratch.fill(installed, stored(events))
     return es
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, cast
@@ -28,12 +28,6 @@ MSEARCH = r"POST /_msearch"
 ANY = ".*"
 REJECTED = {"type": "es_rejected_execution_exception", "reason": "queue capacity 1000"}
 TOO_BIG = {"type": "circuit_breaking_exception", "reason": "[parent]", "durability": "PERMANENT"}
-
-
-@pytest.fixture
-def between(node_url: str) -> Iterator[Proxy]:
-    with Proxy(node_url) as made:
-        yield made
 
 
 def through(between: Proxy, budget: float, per_request: int = 200) -> ElasticStore:

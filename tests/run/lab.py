@@ -151,6 +151,20 @@ class Lab(MemoryStore):
         ]
 
 
+class Kept:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self.errors: list[Exception] = []
+
+    def cycle_finished(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def cycle_failed(self, error: Exception) -> None:
+        self.errors.append(error)
+
+
 def _closed(fill: RunRecord) -> Window:
     return closed(fill.window, fill.started, timedelta(milliseconds=fill.lateness_ms))
 

@@ -8,10 +8,8 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from detector.store.elastic import ElasticStore
 from tests.builders import INDEX, iso, shell_event
 from tests.faults import proxy
 from tests.faults.proxy import Fault, Proxy
+from tests.processes import started
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 
@@ -95,19 +94,6 @@ def finished(words: Sequence[str]) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return told | {"said": done.stderr}
-
-
-@contextmanager
-def started(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True) as process:
-        watchdog = threading.Timer(60, process.kill)
-        watchdog.start()
-        try:
-            yield process
-        finally:
-            watchdog.cancel()
-            process.kill()
 
 
 def ids(es: Elasticsearch) -> list[str]:

@@ -14,10 +14,10 @@ import pytest
 
 from detector.model import Answer, Checkpoint, Question, Rule
 from detector.run import cycle
-from detector.run.cycle import Report
 from detector.run.daemon import Daemon, Fixed
 from detector.store.memory import MemoryStore, Stored
 from tests.builders import TERMS, make_rule, shell_event, stored
+from tests.run.lab import Kept
 
 pytestmark = pytest.mark.slow
 
@@ -43,18 +43,6 @@ class Slow(MemoryStore):
             return super().search(searches)
         finally:
             self._busy.release()
-
-
-class Kept:
-    def __init__(self) -> None:
-        self.reports: list[Report] = []
-        self.errors: list[Exception] = []
-
-    def cycle_finished(self, report: Report) -> None:
-        self.reports.append(report)
-
-    def cycle_failed(self, error: Exception) -> None:
-        self.errors.append(error)
 
 
 def started(daemon: Daemon, grace: float = 5) -> threading.Thread:

@@ -17,13 +17,12 @@ from detector.errors import Rejected, Unavailable
 from detector.model import Alert, Answer, Checkpoint, Failure, Question, Rule, Window, Written
 from detector.run import cycle, schedule
 from detector.run.backoff import Backoff
-from detector.run.cycle import Report
 from detector.run.daemon import Daemon, Fixed
 from detector.run.lockstep import Budget
 from detector.run.schedule import CatchUp, Sweep
 from detector.store.memory import MemoryStore
 from tests.builders import NOW, TERMS, make_rule
-from tests.run.lab import Call, Crash, Fault, Lab, fill, turn, turns
+from tests.run.lab import Call, Crash, Fault, Kept, Lab, fill, turn, turns
 
 
 def minutes(count: float) -> timedelta:
@@ -294,31 +293,17 @@ def test_a_rule_whose_alerts_are_refused_fails_alone() -> None:
     assert status == {"bad": "failed", "good": "succeeded"}
 
 
-class Kept:
-    """A listener that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.reports: list[Report] = []
-        self.errors: list[Exception] = []
-
-    def cycle_finished(self, report: Report) -> None:
-        self.reports.append(report)
-
-    def cycle_failed(self, error: Exception) -> None:
-        self.errors.append(error)
-
-
 def test_a_clock_that_is_set_back_by_an_hour_stops_no_rule() -> None:
     lab, rule, kept = Lab(), make_rule(), Kept()
     daemon = Daemon(lab, Fixed([rule]), TERMS, kept, clock=lambda: lab.now)
     for at in (60, 65):
         lab.now = NOW + minutes(at)
-        daemon._tick()
+        daemon.tick()
     events = []
     for at in range(6, 90):
         lab.now = NOW + minutes(at)
         events.append(lab.log(lab.now - timedelta(seconds=30)))
-        daemon._tick()
+        daemon.tick()
     assert not kept.errors
     assert set(events[:-6]) <= lab.alerted
 

@@ -14,8 +14,8 @@ from detector.run.backoff import LONGEST, Backoff
 from detector.run.daemon import Daemon, Fixed
 from detector.windows import on_grid
 from tests.builders import NOW, TERMS, make_rule
-from tests.run.lab import Lab
-from tests.run.test_daemon import Kept, Some
+from tests.run.lab import Kept, Lab
+from tests.run.test_daemon import Some
 
 MINUTE = timedelta(minutes=1)
 SPANS = {"seconds": timedelta(seconds=20), "minutes": 5 * MINUTE, "a day": timedelta(days=1)}

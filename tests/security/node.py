@@ -29,6 +29,7 @@ from elasticsearch import ApiError, Elasticsearch
 
 from detector.node import home, jars, jvm, server
 from detector.node.jars import VERSION, Jar
+from tests import processes
 
 HERE = Path(__file__).parent
 PASSWORD = "DETECTOR_TEST_BOOTSTRAP"  # noqa: S105 - the variable's name
@@ -86,12 +87,7 @@ def running(folder: Path, extra: Mapping[str, str] | None = None) -> Iterator[Se
         _await(node, process, folder)
         yield node
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(5)
+        processes.end(process)
 
 
 def fetch() -> dict[Jar, Path]:

@@ -25,6 +25,7 @@ from elasticsearch import Elasticsearch
 from detector import alerts
 from detector.store import indices, installation, privileges
 from detector.store.elastic import ElasticStore
+from tests import processes
 from tests.builders import shell_event
 from tests.security.node import Secured
 
@@ -86,11 +87,7 @@ def daemon(folder: Path, environ: Mapping[str, str]) -> Iterator[Running]:
         try:
             yield running
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            processes.end(process)
             listener.join(5)
 
 
