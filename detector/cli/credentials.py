@@ -34,7 +34,7 @@ def options(url: str, configured: Settings) -> dict[str, Any]:
     made |= {name: str(path) for name, path in files.items() if path}
     if said.ca_fingerprint:
         made["ssl_assert_fingerprint"] = said.ca_fingerprint
-    for warning in _weaknesses(url, said):
+    for warning in _weaknesses(url, configured):
         show.say(f"warning: {warning}", "bold yellow")
     if not said.verify_certs:
         made |= {"verify_certs": False, "ssl_show_warn": False}
@@ -112,13 +112,19 @@ def _only_with_tls(url: str) -> None:
         )
 
 
-def _weaknesses(url: str, said: Elasticsearch) -> Iterator[str]:
-    if not said.verify_certs:
+def _weaknesses(url: str, configured: Settings) -> Iterator[str]:
+    if not configured.elasticsearch.verify_certs:
         yield "certificates are not verified; anyone may answer as Elasticsearch"
-    for parts in map(urlsplit, url.split(",")):
-        host = parts.hostname or ""
-        if parts.scheme == "http" and _login(said) and not _is_here(host):
-            yield f"the credentials go to {host} unencrypted; anyone on the way can read them"
+    for address in url.split(","):
+        yield from unencrypted(address, configured)
+
+
+def unencrypted(url: str, configured: Settings) -> Iterator[str]:
+    """What is to be said of credentials on their way to `url`."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "http" and _login(configured.elasticsearch) and not _is_here(host):
+        yield f"the credentials go to {host} unencrypted; anyone on the way can read them"
 
 
 def _is_here(host: str) -> bool:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json as jsons
-import urllib.error
-import urllib.request
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +12,7 @@ from rich.text import Text
 
 from detector import alerts
 from detector.alerts import dashboard, placement
-from detector.cli import credentials, options, show, wiring
-from detector.errors import StoreError
+from detector.cli import credentials, kibana, options, show, wiring
 from detector.settings import Settings
 
 
@@ -74,7 +70,9 @@ def _install(
     ]
     rows.append((_write(kibana_file, objects), "file", str(kibana_file), "", ""))
     if kibana_url:
-        _import(kibana_url, objects, configured)
+        for warning in credentials.unencrypted(kibana_url, configured):
+            show.say(f"warning: {warning}", "bold yellow")
+        kibana.load(kibana_url, objects, configured)
         rows.append(("imported", "Kibana", kibana_url, "", ""))
     _show(rows, common)
 
@@ -111,33 +109,6 @@ def _write(file: Path, text: str) -> str:
     done = "updated" if file.exists() else "created"
     file.write_text(text, "utf-8")
     return done
-
-
-def _import(url: str, objects: str, configured: Settings) -> None:
-    """Hand the saved objects to Kibana; those of an earlier setup are overwritten."""
-    boundary = uuid.uuid4().hex
-    body = (
-        f"--{boundary}\r\n"
-        'Content-Disposition: form-data; name="file"; filename="kibana.ndjson"\r\n'
-        f"Content-Type: application/ndjson\r\n\r\n{objects}\r\n--{boundary}--\r\n"
-    ).encode()
-    space = configured.kibana.space
-    prefix = "" if space == "default" else f"/s/{space}"
-    request = urllib.request.Request(  # noqa: S310 - the user's own URL
-        f"{url.rstrip('/')}{prefix}/api/saved_objects/_import?overwrite=true",
-        data=body,
-        headers=credentials.headers(configured)
-        | {"kbn-xsrf": "true", "Content-Type": f"multipart/form-data; boundary={boundary}"},
-    )
-    try:
-        trusted = credentials.context(configured)
-        with urllib.request.urlopen(request, timeout=30, context=trusted):  # noqa: S310
-            pass
-    except urllib.error.HTTPError as error:
-        said = error.read(500).decode("utf-8", "replace")
-        raise StoreError(f"Kibana answered {error.code}: {said}") from error
-    except urllib.error.URLError as error:
-        raise StoreError(f"Kibana cannot be reached: {error.reason}") from error
 
 
 app = options.app(setup)
