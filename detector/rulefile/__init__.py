@@ -14,8 +14,8 @@ from typing import Any
 from detector import packaged
 from detector.errors import Place
 from detector.language import tree
-from detector.model import Example, Indicators, Pair, Problem, Rule
-from detector.rulefile import check, examples, forms, queries
+from detector.model import Example, Problem, Rule
+from detector.rulefile import check, compared, examples, forms, queries
 from detector.rulefile.examples import Beside
 from detector.rulefile.keys import Keys
 from detector.rulefile.overlays import Effect
@@ -39,12 +39,6 @@ _NOT_APPLIED = {
 RUN = frozenset({"eql", "query", "threshold", "new_terms", "threat_match", "machine_learning"})
 STEPWISE = frozenset({"threshold", "new_terms"})
 """The types whose answer depends on where the window begins and ends."""
-
-
-ANOMALIES = ("timestamp", (".ml-anomalies-*",))
-"""The time of a record of an anomaly detection job, and where records are."""
-MOST_VALUES = 9_000
-"""Kibana's `items_per_search`; more values are no query for any search (`dsl.MOST_VALUES`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +169,8 @@ class _Reader:
             return
         rule = _rule(checked.keys, checked.parameters)
         if checked.keys.type == "machine_learning":
-            rule, where = _of_anomalies(rule, checked.keys)
-        rule = replace(rule, indicators=_indicators(checked.keys, met))
+            rule, where = compared.of_anomalies(rule, checked.keys)
+        rule = replace(rule, indicators=compared.indicators(checked.keys, met))
         complete = (where and met) or checked.keys.type not in queries.READ
         if self.window_holds(rule, text) and complete:
             commit = self.revisions.of(path.parent)
@@ -267,34 +261,6 @@ def _rule(keys: Keys, parameters: Mapping[str, Any]) -> Rule:
         stepwise=keys.type in STEPWISE,
         shadow=keys.mode == "shadow",
         history=durations.ago(parameters.get("history_window_start", "now")),
-    )
-
-
-def _of_anomalies(rule: Rule, keys: Keys) -> tuple[Rule, tree.Node]:
-    """Records have a time of their own, and no rule says where they are."""
-    time, index = ANOMALIES
-    where = queries.anomalies(keys.machine_learning_job_id or (), keys.anomaly_threshold or 0)
-    found = replace(
-        rule,
-        index=rule.index or index,
-        timestamp_override=time,
-        timestamp_fallback=False,
-    )
-    return found, where
-
-
-def _indicators(keys: Keys, where: tree.Node | None) -> Indicators | None:
-    if keys.type != "threat_match" or where is None:
-        return None
-    return Indicators(
-        index=tuple(keys.threat_index or ()),
-        where=where,
-        groups=tuple(
-            tuple(Pair(one.field, one.value, one.negate) for one in group.entries)
-            for group in keys.threat_mapping or ()
-        ),
-        path=keys.threat_indicator_path or "threat.indicator",
-        batch=min(keys.items_per_search or MOST_VALUES, MOST_VALUES),
     )
 
 
