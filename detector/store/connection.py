@@ -29,7 +29,9 @@ from detector.store.breaker import Breaker, Turn
 T = TypeVar("T")
 Client: TypeAlias = Elasticsearch
 
-FOR_NOW = frozenset({429, 502, 503, 504})
+FOR_NOW = frozenset({408, 429})
+FAULTY, REDIRECTED, NOT_THERE = 500, range(300, 400), frozenset({404, 405})
+LOST_POINT = "search_context_missing_exception"
 UNREADY = 503
 PROBE_LIMIT = 5.0
 UNKNOWN, WEAK = 401, 403
@@ -48,6 +50,7 @@ UNTRUSTED = (
 DEEP = 5_000
 """Levels of calls for documents of up to 1,000 levels, which is what Elasticsearch takes."""
 STRANGER = "something other than Elasticsearch answered"
+BETWEEN = "is there a proxy or a login page between?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +229,7 @@ class Connection:
 def translate(error: elasticsearch.ApiError | elastic_transport.TransportError) -> StoreError:
     """The client's error as one of ours."""
     if isinstance(error, elasticsearch.UnsupportedProductError):
-        return Unavailable(STRANGER, hint="is there a proxy or a login page between?")
+        return Unavailable(STRANGER, hint=BETWEEN)
     if isinstance(error, elasticsearch.ApiError):
         said = f"Elasticsearch answered {error.meta.status}: {reason_of(error.body)}"
         return verdict(error.meta.status, error.body, said, _asked_pause(error.meta))
@@ -253,7 +256,23 @@ def verdict(status: int, error: Any, said: str, after: float = 0.0) -> StoreErro
         return Blocked(said, hint="free disk space, or lift the block; nothing is lost meanwhile")
     if status in {UNKNOWN, WEAK}:
         return Forbidden(said, hint=RENEW if status == UNKNOWN else STRENGTHEN)
-    return Unavailable(said, after=after) if status in FOR_NOW else Rejected(said)
+    if status in REDIRECTED or (status in NOT_THERE and not _is_elastics(error)):
+        return Unavailable(f"{STRANGER}: {said}", hint=BETWEEN, after=after)
+    if status in FOR_NOW or status >= FAULTY or LOST_POINT in kinds:
+        return Unavailable(said, after=after)
+    return Rejected(said)
+
+
+def _is_elastics(error: Any) -> bool:
+    """Whether it is an error as Elasticsearch tells it, of a request or of one item."""
+    return isinstance(error, Mapping) and ("type" in error or {"error", "status"} <= error.keys())
+
+
+def kinds_of(error: StoreError) -> frozenset[str]:
+    """The types of what the cluster answered, and of its causes; none where it did not."""
+    cause = error.__cause__
+    body = cause.body if isinstance(cause, elasticsearch.ApiError) else None
+    return frozenset(_kinds(body))
 
 
 def _kinds(error: Any) -> Iterator[str]:
