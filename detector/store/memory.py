@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Self, assert_never
 
 from dateutil import parser as dates
@@ -112,7 +113,11 @@ class MemoryStore:
         where = search.where if search.among is None else all_of((search.where, search.among))
         holds = evaluate.predicate(where, fields.ECS)
         inside = self._inside(search)
-        return sifted(inside, holds, lambda document: document.source)
+        kept, unread = sifted(inside, holds, lambda document: document.source)
+        return (
+            [_with_fields(document, search) for document in kept],
+            tuple((_with_fields(document, search), why) for document, why in unread),
+        )
 
     def _inside(self, search: Search) -> list[Document]:
         found = []
@@ -124,7 +129,7 @@ class MemoryStore:
                 continue
             if search.without and evaluate.values(stored.source, search.without):
                 continue
-            found.append(_document(stored, search, time))
+            found.append(Document(stored.index, stored.id, stored.source, time, {}))
         return sorted(found, key=lambda document: (document.time, document.index, document.id))
 
     def session(self) -> Self:
@@ -226,7 +231,8 @@ def instant(source: Source, field: str) -> datetime | None:
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
-def _covers(patterns: Sequence[str], index: str) -> bool:
+@lru_cache(maxsize=65_536)
+def _covers(patterns: tuple[str, ...], index: str) -> bool:
     """Whether Elasticsearch would search `index` for these patterns (`-name` takes names out)."""
     data_stream = re.sub(r"^\.ds-(.+)-\d{4}\.\d{2}\.\d{2}-\d{6}$", r"\1", index)
     names = {index, data_stream}
@@ -238,8 +244,8 @@ def _covers(patterns: Sequence[str], index: str) -> bool:
     return covered
 
 
-def _document(stored: Stored, search: Search, time: datetime) -> Document:
+def _with_fields(document: Document, search: Search) -> Document:
     held: Mapping[str, list[object]] = {
-        name: values for name in search.fields if (values := evaluate.values(stored.source, name))
+        name: values for name in search.fields if (values := evaluate.values(document.source, name))
     }
-    return Document(stored.index, stored.id, stored.source, time, held)
+    return replace(document, fields=held)
