@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from detector.errors import Blocked, NotSetUp, StoreError, Unavailable
+from detector.store import shapes
 from detector.store.connection import Connection, Waits, reason_of, verdict
 
 Operation: TypeAlias = Sequence[Any]
@@ -21,16 +22,23 @@ def send(
 ) -> list[Item]:
     """What became of each; what failed for now is sent again, and only that.
 
-    Raises `StoreError` where a request as a whole was not answered.
+    Raises `StoreError` where the first request as a whole was not answered: after it, what was
+    written is known, whatever becomes of the rest.
     """
     results: dict[int, Item] = {}
     pending, waits = list(range(len(operations))), waits or connection.waits()
     while pending:
         lines = [line for i in pending for line in operations[i]]
-        response = connection.call(
-            lambda lines=lines: connection.client.bulk(operations=lines),  # type: ignore[misc]
-            waits,
-        )
+        try:
+            response = connection.call(
+                lambda lines=lines: connection.client.bulk(operations=lines),  # type: ignore[misc]
+                waits,
+                shape=shapes.items(len(pending)),
+            )
+        except StoreError:
+            if not results:
+                raise
+            break
         for i, item in zip(pending, response["items"], strict=True):
             results[i] = next(iter(item.values()))
         pending = [i for i in pending if _is_for_now(results[i])]

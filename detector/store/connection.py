@@ -25,6 +25,7 @@ from elasticsearch.serializer import JsonSerializer
 
 from detector.errors import Blocked, Forbidden, Rejected, StoreError, TimedOut, Unavailable
 from detector.store.breaker import Breaker, Turn
+from detector.store.shapes import Shape
 
 T = TypeVar("T")
 Client: TypeAlias = Elasticsearch
@@ -47,6 +48,7 @@ STRENGTHEN = (
 UNTRUSTED = (
     "`elasticsearch.ca_certs` or `ca_fingerprint` say whom to trust, `client_cert` who is asking"
 )
+NOT_JSON = (elastic_transport.TextApiResponse, elastic_transport.BinaryApiResponse)
 DEEP = 5_000
 """Levels of calls for documents of up to 1,000 levels, which is what Elasticsearch takes."""
 STRANGER = "something other than Elasticsearch answered"
@@ -169,8 +171,12 @@ class Connection:
         """A budget of pauses, for several calls that together make one request."""
         return Waits(self._patience)
 
-    def call(self, request: Callable[[], T], waits: Waits | None = None) -> T:
+    def call(
+        self, request: Callable[[], T], waits: Waits | None = None, *, shape: Shape | None = None
+    ) -> T:
         """The answer to `request`, asked again with pauses while there is none for now.
+
+        A body that is not of `shape` is somebody else's.
 
         Raises `StoreError`; `Unavailable` when the budget is spent, and at once while the cluster
         is known to be away.
@@ -179,7 +185,7 @@ class Connection:
         while True:
             self._await_turn()
             try:
-                return self.once(request)
+                return self.once(request, shape)
             except Blocked:
                 raise
             except Unavailable as error:
@@ -189,11 +195,11 @@ class Connection:
                     raise
             time.sleep(pause)
 
-    def once(self, request: Callable[[], T]) -> T:
+    def once(self, request: Callable[[], T], shape: Shape | None = None) -> T:
         """The answer to `request`, asked one time. Raises `StoreError`."""
         try:
             answer = request()
-            if isinstance(answer, elastic_transport.TextApiResponse):
+            if isinstance(answer, NOT_JSON):
                 raise elastic_transport.SerializationError("the answer is not JSON")  # noqa: TRY301
         except (elasticsearch.ApiError, elastic_transport.TransportError) as raised:
             raise translate(raised) from raised
@@ -201,6 +207,8 @@ class Connection:
             raise
         except Exception as raised:  # noqa: BLE001 - its words may quote a header, and so the key
             raise Unavailable(f"a request failed: {type(raised).__name__}") from None
+        if shape is not None and not shape(getattr(answer, "body", None)):
+            raise Unavailable(f"{STRANGER}: the answer is of another shape", hint=BETWEEN)
         return answer
 
     def _await_turn(self) -> None:
@@ -272,7 +280,7 @@ def kinds_of(error: StoreError) -> frozenset[str]:
     """The types of what the cluster answered, and of its causes; none where it did not."""
     cause = error.__cause__
     body = cause.body if isinstance(cause, elasticsearch.ApiError) else None
-    return frozenset(_kinds(body))
+    return frozenset(_kinds(body)) - {"None"}
 
 
 def _kinds(error: Any) -> Iterator[str]:

@@ -21,7 +21,7 @@ from detector.model import (
     Survey,
     Written,
 )
-from detector.store import bulk, indices, writing
+from detector.store import bulk, indices, shapes, writing
 from detector.store.bulk import Item, Operation, refusal
 from detector.store.clock import ClusterClock
 from detector.store.connection import (
@@ -30,12 +30,14 @@ from detector.store.connection import (
     Client,
     Connection,
     Patience,
+    kinds_of,
     reason_of,
     verdict,
 )
 from detector.store.searching import Searcher
 
 LOOKUP_CHUNK = 5_000
+MISSING = "index_not_found_exception"
 
 
 class ElasticStore:
@@ -104,7 +106,8 @@ class ElasticStore:
                     source=False,
                     ignore_unavailable=True,
                     filter_path="hits.hits._id,_shards.failed",
-                )
+                ),
+                shape=shapes.searched,
             )
             if response["_shards"]["failed"]:
                 raise Unavailable(f"some shards of {index} did not answer")
@@ -147,9 +150,12 @@ class ElasticStore:
         if not ids:
             return []
         try:
-            response = self.call(lambda: self.client.mget(index=self.names.state, ids=sorted(ids)))
+            response = self.call(
+                lambda: self.client.mget(index=self.names.state, ids=sorted(ids)),
+                shape=shapes.documents(len(ids)),
+            )
         except Rejected as error:
-            raise self._not_set_up() from error
+            raise self._not_set_up() if MISSING in kinds_of(error) else error from error
         for doc in response["docs"]:
             if "error" in doc:
                 raise self._not_set_up() if _is_missing(doc["error"]) else _unread(doc["error"])
@@ -213,7 +219,7 @@ class ElasticStore:
 
 
 def _is_missing(error: Mapping[str, Any]) -> bool:
-    return error.get("type") == "index_not_found_exception"
+    return error.get("type") == MISSING
 
 
 def _unread(error: Mapping[str, Any]) -> StoreError:

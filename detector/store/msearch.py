@@ -21,6 +21,7 @@ FOR_GOOD = frozenset({"query_shard_exception", "illegal_argument_exception", "pa
 """What a shard says when asking again changes nothing: a field of another type, a bad pattern."""
 ABSENT = ("skipped", "partial", "failed", "running")
 """What `_clusters` calls a cluster that did not answer in full."""
+TOO_MANY = 429
 BUSY = frozenset({"es_rejected_execution_exception", "circuit_breaking_exception"})
 
 
@@ -132,8 +133,13 @@ def is_full(asked: Asked[Any], response: Mapping[str, Any]) -> bool:
 
 def was_rejected(response: Mapping[str, Any]) -> bool:
     """Whether all or some of a response is missing because the cluster was too busy."""
-    said = [response["error"]] if "error" in response else _causes(response)
-    busy = (error for error in said if error.get("type") in BUSY)
+    if "error" in response:
+        said = [response["error"], *response["error"].get("root_cause", ())]
+    else:
+        said = _causes(response)
+    busy = [error for error in said if error.get("type") in BUSY]
+    if not busy:
+        return response.get("status") == TOO_MANY
     return any(error.get("durability") != "PERMANENT" for error in busy)
 
 

@@ -26,13 +26,24 @@ from detector.model import (
     Search,
     Survey,
 )
-from detector.store import bucketing, counting, earlier, msearch, paging, remotes
-from detector.store.connection import Connection, Patience, Waits, reason_of, verdict
+from detector.store import bucketing, counting, earlier, msearch, paging, remotes, shapes
+from detector.store.connection import (
+    Connection,
+    Patience,
+    Waits,
+    kinds_of,
+    reason_of,
+    status_of,
+    verdict,
+)
 from detector.store.msearch import Asked, Lack
 from detector.store.permission import Permission
 
 AnyAsked: TypeAlias = Asked[Any]
+Tried: TypeAlias = list[dict[str, Any]] | StoreError
+"""The responses to many searches, or why there are none."""
 
+UNREADABLE, TOO_LARGE = 400, 413
 WIDE, WIDEST = 10, 10_000
 """Buckets of a page for each of its documents, since they are small, and at most: a search may
 make 65,536, and each holds another (`search.max_buckets`)."""
@@ -235,18 +246,26 @@ class Searcher:
         A body that cannot be parsed is a 400 for all of a request, one that takes too long holds
         all up. Looking for it ends, since it may be the cluster after all.
         """
-        try:
-            responses = self._msearch(asked, waits) if asked else []
-        except StoreError as error:
-            one_at_fault = isinstance(error, Rejected | TimedOut) and self._may_look()
-            halves = _halves(asked) if one_at_fault else ()
-            if not halves:
-                return [Failure(error) for _ in asked]
-            now = Waits(Patience(budget=0))
-            return [one for half in halves for one in self._told(half, now)]
-        return [Told(item, response) for item, response in zip(asked, responses, strict=True)]
+        return self._apart(asked, self._tried(asked, waits))
 
-    def _may_look(self) -> bool:
+    def _tried(self, asked: Sequence[AnyAsked], waits: Waits) -> Tried:
+        try:
+            return self._msearch(asked, waits) if asked else []
+        except StoreError as error:
+            return error
+
+    def _apart(self, asked: Sequence[AnyAsked], tried: Tried) -> list[Told | Failure]:
+        if not isinstance(tried, StoreError):
+            return [Told(item, response) for item, response in zip(asked, tried, strict=True)]
+        halves = _halves(asked) if self._may_look(tried) else ()
+        parts = [(half, self._tried(half, Waits(Patience(budget=0)))) for half in halves]
+        if not parts or all(_says_no_to_all(part) for _, part in parts):
+            return [Failure(tried) for _ in asked]
+        return [one for half, part in parts for one in self._apart(half, part)]
+
+    def _may_look(self, error: StoreError) -> bool:
+        if not isinstance(error, TimedOut) and status_of(error) not in {UNREADABLE, TOO_LARGE}:
+            return False
         now = time.monotonic()
         self._looking_until = self._looking_until or now + SEARCH_FOR_ONE
         return now < self._looking_until
@@ -302,7 +321,8 @@ class Searcher:
                         index=list(search.index),
                         keep_alive=msearch.KEEP_ALIVE,
                         ignore_unavailable=True,
-                    )
+                    ),
+                    shape=shapes.point,
                 )["id"]
             except StoreError as error:
                 return Failure(error)
@@ -315,21 +335,32 @@ class Searcher:
         pending = list(range(len(asked)))
         while True:
             lines = [line for i in pending for line in (asked[i].header, asked[i].body)]
-            answer = self._connection.call(
-                lambda lines=lines: self._connection.client.msearch(searches=lines),  # type: ignore[misc]
-                waits,
-            )
-            responses |= zip(pending, answer["responses"], strict=True)
+            try:
+                told = self._responses(lines, waits)
+            except StoreError:
+                if not responses:
+                    raise
+                break  # what is there stays
+            for i, response in zip(pending, told, strict=True):
+                if "error" not in response or "error" in responses.get(i, response):
+                    responses[i] = response
             pending = [i for i in pending if msearch.was_rejected(responses[i])]
             pause = waits.next() if pending else None
             if pause is None:
-                return [responses[i] for i in range(len(asked))]
+                break
             time.sleep(pause)
+        return [responses[i] for i in range(len(asked))]
+
+    def _responses(self, lines: Sequence[Any], waits: Waits | None = None) -> list[dict[str, Any]]:
+        """To a header and a body for each."""
+        client = self._connection.client
+        answer = self._connection.call(
+            lambda: client.msearch(searches=lines), waits, shape=shapes.responses(len(lines) // 2)
+        )
+        return list(answer["responses"])
 
     def _counts(self, asked: Sequence[AnyAsked], fields: Sequence[str]) -> list[dict[str, Any]]:
-        lines = [line for item in asked for line in counting.ask(item, fields)]
-        client = self._connection.client
-        return list(self._connection.call(lambda: client.msearch(searches=lines))["responses"])
+        return self._responses([line for item in asked for line in counting.ask(item, fields)])
 
 
 def _numbered(questions: Sequence[Question], kind: Any) -> Iterator[tuple[int, Any]]:
@@ -344,6 +375,11 @@ def _read(asked: AnyAsked, response: Mapping[str, Any]) -> Page:
             return earlier.read(asked, response)
         case _:
             return msearch.read(asked, response)
+
+
+def _says_no_to_all(tried: Tried) -> bool:
+    """Whether it is a refusal that is not Elasticsearch's own, which tells of what it was asked."""
+    return isinstance(tried, StoreError) and status_of(tried) == UNREADABLE and not kinds_of(tried)
 
 
 def _halves(asked: Sequence[AnyAsked]) -> tuple[Sequence[AnyAsked], ...]:

@@ -12,6 +12,8 @@ from detector.store.msearch import Lack
 
 QUERY = {"type": "query_shard_exception", "reason": "failed to create query"}
 BUSY = {"type": "es_rejected_execution_exception", "reason": "queue capacity 1000"}
+ALL_SHARDS = {"type": "search_phase_execution_exception", "reason": "all shards failed"}
+FOR_EVER = {"durability": "PERMANENT"}
 AWAY = {"type": "connect_transport_exception", "reason": "Unable to connect to [a]"}
 
 
@@ -88,6 +90,11 @@ def test_a_partial_answer_says_what_it_lacks_and_whether_it_may_come(
             False,
         ),
         ({"error": QUERY, "status": 400}, False),
+        ({"error": ALL_SHARDS | {"root_cause": [BUSY]}, "status": 429}, True),
+        ({"error": ALL_SHARDS | {"root_cause": [BUSY | FOR_EVER]}, "status": 429}, False),
+        ({"error": ALL_SHARDS | {"root_cause": [QUERY, BUSY]}, "status": 400}, True),
+        ({"error": ALL_SHARDS, "status": 429}, True),
+        ({"error": ALL_SHARDS, "status": 503}, False),
         (response() | clusters(a=("skipped", BUSY)), True),
         (response() | clusters(a=("skipped", AWAY)), False),
     ],
