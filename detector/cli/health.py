@@ -101,8 +101,10 @@ def _of_run(run: Mapping[str, Any]) -> list[str]:
 
 
 def _is_silent(source: Source, known: Known) -> bool:
-    """A source that never brought anything is none that fell silent."""
-    return source.newest is not None and known.now - source.newest > known.silent_after
+    """A source that never brought anything is none that fell silent, nor one half asked."""
+    if source.error or source.newest is None:
+        return False
+    return known.now - source.newest > known.silent_after
 
 
 def _warnings(

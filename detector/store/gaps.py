@@ -60,6 +60,7 @@ def _page(store: ElasticStore, index: str, conditions: Json, after: list[Any] | 
         search_after=after,
         source_includes=["rule_id", "started", "window", "gap", "lateness_ms"],
         expand_wildcards=HIDDEN,
+        allow_partial_search_results=False,
     )
 
 

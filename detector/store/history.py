@@ -24,6 +24,7 @@ def latest(store: ElasticStore, rule_ids: Collection[str]) -> dict[str, dict[str
             query={"term": {"kind": "live"}},
             aggs={"rules": {"terms": {"field": "rule_id", "size": MANY}, "aggs": {"run": newest}}},
             expand_wildcards=HIDDEN,
+            allow_partial_search_results=False,
         )
     )
     buckets = response.get("aggregations", {}).get("rules", {}).get("buckets", ())
@@ -45,6 +46,7 @@ def dead_letters(store: ElasticStore) -> dict[str, int]:
             size=0,
             aggs={"rules": {"terms": {"field": "rule_id", "size": MANY}}},
             ignore_unavailable=True,
+            allow_partial_search_results=False,
         )
     )
     buckets = response.get("aggregations", {}).get("rules", {}).get("buckets", ())

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from detector.errors import Forbidden, Rejected, StoreError, Unavailable
 from detector.model import Problem, Rule
-from detector.store import installation, mapped, privileges
+from detector.store import installation, mapped, msearch, privileges
 from detector.store.connection import UNKNOWN, status_of
 from detector.store.elastic import ElasticStore
 
@@ -122,6 +122,9 @@ def _indices(store: ElasticStore, rules: Sequence[Rule]) -> Iterator[Problem]:
             patterns = ", ".join(index)
             if "error" in answer:
                 message = f"{rule.name}: {patterns} cannot be searched: {answer['error']['reason']}"
+                yield Problem(message, rule_id=rule.rule_id, file=_file(rule))
+            elif lack := msearch.lack(answer):
+                message = f"{rule.name}: {patterns} cannot be searched in full: {lack.reason}"
                 yield Problem(message, rule_id=rule.rule_id, file=_file(rule))
             elif answer["_shards"]["total"] == 0:
                 message = f"{rule.name}: no index matches {patterns}"

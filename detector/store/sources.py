@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from detector.errors import Forbidden, Rejected
 from detector.model import Rule
+from detector.store import msearch
 from detector.store.connection import reason_of
 from detector.store.elastic import ElasticStore
 
@@ -41,7 +42,7 @@ class Source:
 
     `newest` is when its last document came: by `event.ingested`, or by `@timestamp` where that is
     later or there is no other; None where there is no document. `error` is why it could not be
-    asked.
+    asked, or not in full: there may be newer ones then.
     """
 
     pattern: str
@@ -119,7 +120,9 @@ def _lacking(store: ElasticStore, index: Sequence[str], names: Sequence[str]) ->
         )
     except (Forbidden, Rejected):  # `views` says so
         return set()
-    return {name for name in names if name not in caps["fields"]} if caps["indices"] else set()
+    if caps.get("failed_indices") or not caps["indices"]:  # who did not answer may have them
+        return set()
+    return {name for name in names if name not in caps["fields"]}
 
 
 def _required(rule: Rule) -> list[str]:
@@ -174,11 +177,13 @@ def _source(key: Key, ingested: Json, happened: Json) -> Source:
             return Source(pattern, error=reason_of(answer["error"]))
         if answer.get("_clusters", {}).get("skipped"):
             return Source(pattern, error="a remote cluster does not answer")
+    lacks = filter(None, map(msearch.lack, (ingested, happened)))
+    error = next((lack.reason for lack in lacks), None)
     sample = tuple(_times(hit) for hit in ingested["hits"]["hits"])
     last = max((times[INGESTED] for times in sample if INGESTED in times), default=None)
     newest = [times[TIME] for hit in happened["hits"]["hits"] if TIME in (times := _times(hit))]
     newest += [last] if last else []
-    return Source(pattern, max(newest, default=None), last, sample)
+    return Source(pattern, max(newest, default=None), last, sample, error)
 
 
 def _times(hit: Json) -> dict[str, datetime]:
