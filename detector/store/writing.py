@@ -14,7 +14,15 @@ from detector.errors import Blocked, Rejected, StoreError, Unavailable
 from detector.model import Alert, Letter, Written
 from detector.store import bulk, indices
 from detector.store.bulk import Item
-from detector.store.connection import Connection, Json, Patience, Waits, reason_of, status_of
+from detector.store.connection import (
+    FAULTY,
+    Connection,
+    Json,
+    Patience,
+    Waits,
+    reason_of,
+    status_of,
+)
 
 CHUNK = 1_000
 BYTES = 8_000_000
@@ -23,6 +31,8 @@ LARGE = 1_000_000
 
 ALONE = "too_large"
 CREATED, EXISTS, TOO_LARGE, BUSY = 201, 409, 413, 429
+NO_FAULT = frozenset({502, 503, 504})
+"""What is said for a shard or a node that is away."""
 OF_THE_STORE = frozenset(
     {"validation_exception", "index_not_found_exception", "invalid_index_name_exception"}
 )
@@ -62,11 +72,14 @@ class Writer:
         self._deadletter = names.deadletter
         self._outcome = Outcome()
         self._single: Waits | None = None
+        self._alone: frozenset[str] = frozenset()
 
     def write(self, alerts: Sequence[Alert]) -> Written:
         """Raises `StoreError` where the store, and not an alert, is at fault."""
         for chunk in _by_bytes(alerts):
-            for parcel, item in zip(chunk, self._send(chunk), strict=True):
+            items = self._send(chunk)
+            self._alone = _broken_alone(chunk, items)
+            for parcel, item in zip(chunk, items, strict=True):
                 self._note(parcel, item)
         return self._outcome.written()
 
@@ -97,7 +110,7 @@ class Writer:
         outcome, id_ = self._outcome, parcel.alert.id
         if _may_be_too_large(parcel, item) and item["error"].get("type") != ALONE:
             (item,) = self._send([parcel], self._time_left())
-        if item["status"] == CREATED:
+        if _created(item):
             outcome.created.add(id_)
         elif item["status"] == EXISTS:
             outcome.existing.add(id_)
@@ -107,7 +120,8 @@ class Writer:
     def _refused(self, parcel: Parcel, item: Item) -> None:
         error, letter = bulk.refusal(item, "an alert"), _letter(parcel.alert, item)
         if isinstance(error, Unavailable):
-            if not _may_be_too_large(parcel, item) or not self._takes(letter):
+            at_fault = _may_be_too_large(parcel, item) or parcel.alert.id in self._alone
+            if not at_fault or not self._takes(letter):
                 self._outcome.held[parcel.alert.id] = error.message
                 return
         elif not isinstance(error, Rejected) or item["error"].get("type") in OF_THE_STORE:
@@ -168,6 +182,23 @@ def _may_be_too_large(parcel: Parcel, item: Item) -> bool:
     error = bulk.refusal(item) if "error" in item else None
     for_now = isinstance(error, Unavailable) and not isinstance(error, Blocked)
     return for_now and item["status"] == BUSY and len(parcel.body) >= LARGE
+
+
+def _broken_alone(chunk: Sequence[Parcel], items: Sequence[Item]) -> frozenset[str]:
+    """The one of an index that kept breaking the cluster while it took others: the alert's fault.
+
+    Where more break, or none is taken, it is the index, as when its disk is full.
+    """
+    broken: dict[str, list[str]] = {}
+    for parcel, item in zip(chunk, items, strict=True):
+        if item["status"] >= FAULTY and item["status"] not in NO_FAULT:
+            broken.setdefault(parcel.alert.index, []).append(parcel.alert.id)
+    taken = {p.alert.index for p, item in zip(chunk, items, strict=True) if _created(item)}
+    return frozenset(ids[0] for index, ids in broken.items() if len(ids) == 1 and index in taken)
+
+
+def _created(item: Item) -> bool:
+    return bool(item["status"] == CREATED)
 
 
 def _halves(chunk: Sequence[Parcel]) -> tuple[Sequence[Parcel], Sequence[Parcel]]:
