@@ -63,7 +63,9 @@ def test_an_index_of_runs_that_cannot_be_asked_is_an_error(
     es.index(index=RUNS, document=RECORD, refresh=True)
     assert ask(store)
     text = {"properties": {"rule_id": {"type": "text"}, "started": {"type": "text"}}}
-    es.indices.create(index=RUNS.replace("01", "02"), mappings=text)
+    odd = RUNS.replace("01", "02")
+    es.indices.create(index=odd, mappings=text)
+    es.index(index=odd, document=RECORD, refresh=True)
     with pytest.raises(StoreError):
         ask(store)
 
