@@ -65,7 +65,7 @@ def test_every_event_query_can_be_evaluated() -> None:
 
 def kuery_queries() -> dict[str, str]:
     """Every KQL query of the corpus, indicators' included, by file and key."""
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted(shared.needed("corpus").rglob("*.toml")):
         rule = tomllib.loads(path.read_text(encoding="utf-8"))["rule"]
         if rule.get("language") == "kuery":
