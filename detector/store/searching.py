@@ -55,11 +55,15 @@ SEARCH_FOR_ONE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A question, the cluster's response, and what is known to be missing in it."""
+    """A question, the cluster's response, and what is known to be missing in it.
+
+    `unread` are patterns of the question that may not be read: what they stand for is not shown.
+    """
 
     asked: AnyAsked
     response: dict[str, Any]
     lack: Lack | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -74,6 +78,9 @@ class Told:
             page = _read(self.asked, self.response)
         except Exception as error:  # noqa: BLE001 - a residual's fault ends its own rule's run only
             return Failure(Rejected(f"the answer could not be read: {error!r}"))
+        if self.unread:
+            said = f"{', '.join(self.unread)} may not be read: what is there is not seen"
+            page = replace(page, warning="; ".join(filter(None, (page.warning, said))))
         return self.lack.noted(page) if self.lack else page
 
     def lacking(self) -> Lack | None:
@@ -221,19 +228,27 @@ class Searcher:
                 told[i] = replace(again, lack=lack) if isinstance(again, Told) else again
 
     def _ask_what_may_be_read(self, told: list[Told | Failure]) -> None:
-        """Where there seems to be no index, there may be one that is not shown to us."""
-        nothing = {
-            i: one.asked.search.index
+        """Where there seems to be no index, there may be one that is not shown to us.
+
+        Of several patterns, those that may not be read are a warning, as in Kibana.
+        """
+        unsure = {
+            i: one
             for i, one in enumerate(told)
-            if isinstance(one, Told) and not one.failed and msearch.found_no_index(one.response)
+            if isinstance(one, Told)
+            and not one.failed
+            and (msearch.found_no_index(one.response) or len(one.asked.search.index) > 1)
         }
-        if not nothing:
+        if not unsure:
             return
-        refused = self._permission.refused({name for index in nothing.values() for name in index})
-        for i, index in nothing.items():
-            for pattern in index:
-                if pattern in refused:
-                    told[i] = Failure(refused[pattern])
+        asked = {name for one in unsure.values() for name in one.asked.search.index}
+        refused = self._permission.refused(asked)
+        for i, one in unsure.items():
+            unread = tuple(name for name in one.asked.search.index if name in refused)
+            if unread and msearch.found_no_index(one.response):
+                told[i] = Failure(refused[unread[-1]])
+            elif unread:
+                told[i] = replace(one, unread=unread)
 
     def _tell(self, asked: Sequence[AnyAsked | Failure]) -> list[Told | Failure]:
         sent = [item for item in asked if isinstance(item, Asked)]

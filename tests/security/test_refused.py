@@ -190,3 +190,14 @@ def test_other_rules_go_on_where_one_may_not_read_its_index(place: Place) -> Non
     assert errors[place.rule.rule_id] is None
     assert "may not be read" in str(errors["blind"])
     assert report.alerts_created == 1
+
+
+def test_one_of_several_patterns_that_may_not_be_read_is_a_warning_each_time(place: Place) -> None:
+    _, key = place.key()
+    index = (*place.rule.index, "elsewhere-*")
+    both = replace(place, rule=make_rule(rule_id=place.rule.rule_id, index=index))
+    for _ in range(2):
+        (record,) = run(both, place.store(key)).runs
+        assert record.status == "partial failure"
+        assert any("elsewhere-* may not be read" in said for said in record.warnings)
+    assert place.alerts() == 1
