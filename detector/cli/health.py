@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from detector.cli import show
-from detector.model import Checkpoint, Gap, Rule
+from detector.model import Checkpoint, Gap, Leases, Rule
 from detector.run import schedule
 from detector.store.sources import Source, View
 from detector.windows import on_grid
 
 Health: TypeAlias = Literal["fine", "silent", "never ran", "late", "failing"]
-"""`late` and `failing` make a health check fail; `silent` is a warning, since quiet is no fault."""
+"""`late` and `failing` make a health check fail, `never ran` where nothing runs.
+
+`silent` is a warning, since quiet is no fault.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,13 @@ def judge(rule: Rule, known: Known) -> State:
     )
 
 
+def unattended(states: Sequence[State], leases: Leases) -> int:
+    """How many rules never ran and are not about to: nobody runs any, or none of them ever ran."""
+    running = any(member.shards for member in leases.members)
+    began = any(state.behind is not None for state in states)
+    return 0 if running and began else sum(state.health == "never ran" for state in states)
+
+
 def _health(
     rule: Rule, behind: timedelta | None, run: Mapping[str, Any], *, silent: bool
 ) -> Health:
@@ -94,10 +104,11 @@ def _health(
 
 
 def _of_run(run: Mapping[str, Any]) -> list[str]:
+    warned = [str(warning) for warning in run.get("warnings") or ()]
     if not run.get("error"):
-        return []
+        return warned
     how = "failed" if run.get("status") == "failed" else "did not see its whole window"
-    return [f"the last run {how}: {run['error']}"]
+    return [f"the last run {how}: {run['error']}", *warned]
 
 
 def _is_silent(source: Source, known: Known) -> bool:

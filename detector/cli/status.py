@@ -63,28 +63,31 @@ def status(
     """Show how each rule is doing: last run, how far behind, what waits, gaps, next run.
 
     Shows as well what it has to watch: the newest document of its sources, how late documents come,
-    required fields that are not there. Exit code 1 when a rule is late or failing, so that it
-    serves as a health check. A rule is late when more than two of its intervals lie behind the last
-    moment it has covered.
+    required fields that are not there. Exit code 1 when a rule is late or failing or its file is
+    broken, so that it serves as a health check. A rule is late when more than two of its intervals
+    lie behind the last moment it has covered, or when it never ran and no daemon runs.
     """
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
-    chosen = cycle.runnable(wiring.usable_rules(common, configured, quiet=True))
+    loaded = wiring.read_rules(common, configured)
+    broken = sum(problem.level == "error" for problem in loaded.problems)
+    chosen = cycle.runnable(wiring.usable(loaded, quiet=True))
     with wiring.store(common, configured) as store:
         known, blind = _read(store, chosen, configured)
         leases = daemons.read(store)
     states = [health.judge(rule, known) for rule in chosen]
     counts = Counter(state.health for state in states)
+    counts["late"] += health.unattended(states, leases)
     if common.json:
         document = _document(known.now, states, counts, blind)
-        show.document(document | {"leases": daemons.document(leases)})
+        show.document(document | {"broken": broken, "leases": daemons.document(leases)})
     else:
         rows = [_row(state, known.now) for state in states]
         show.out().print(_shown(rows, show.out().width))
         for line in daemons.lines(leases):
             show.say(show.clean(line))
-        _say(states, counts, blind)
-    if counts["late"] or counts["failing"]:
+        _say(states, counts, blind, broken)
+    if counts["late"] or counts["failing"] or broken:
         raise typer.Exit(1)
 
 
@@ -116,7 +119,9 @@ def _read(
     return known, blind
 
 
-def _say(states: Sequence[State], counts: Counter[health.Health], blind: str | None) -> None:
+def _say(
+    states: Sequence[State], counts: Counter[health.Health], blind: str | None, broken: int
+) -> None:
     """Warnings, each once with the rules it is about; then the sum of it."""
     about: dict[str, list[str]] = defaultdict(list)
     for state in states:
@@ -132,7 +137,11 @@ def _say(states: Sequence[State], counts: Counter[health.Health], blind: str | N
     text = f"{len(states)} rules, {bad} late or failing"
     if counts["silent"]:
         text += f", {counts['silent']} with a silent source"
-    show.say(text, "bold red" if bad else "yellow" if counts["silent"] or blind else "green")
+    if broken:
+        text += f", {broken} problems in rule files"
+    show.say(
+        text, "bold red" if bad or broken else "yellow" if counts["silent"] or blind else "green"
+    )
 
 
 def _shown(rows: Sequence[Sequence[object]], width: int) -> RenderableType:
@@ -161,7 +170,7 @@ def _row(state: State, now: datetime) -> tuple[object, ...]:
         show.styled(state.health, COLOURS[state.health]),
         "" if state.behind is None else health.span(state.behind),
         str(run.get("started", ""))[:19].replace("T", " "),
-        str(run.get("status", "")),
+        show.styled(run.get("status", "")),
         run.get("matches", 0),
         run.get("search_ms", 0),
         run.get("write_ms", 0),

@@ -9,7 +9,7 @@ import pytest
 
 from detector.cli import health
 from detector.cli.health import Known, State
-from detector.model import Checkpoint, Gap, Window
+from detector.model import Checkpoint, Gap, Leases, Member, Window
 from detector.store.sources import Delays, Source, View
 from tests.builders import NOW, make_rule
 
@@ -17,6 +17,7 @@ RULE = make_rule()
 ID = RULE.rule_id
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 FAILED = {"status": "failed", "error": "it broke"}
+WARNED = {"status": "partial failure", "warnings": ["reached max_signals"]}
 PARTIAL = {"status": "partial failure", "error": "a shard failed"}
 
 
@@ -74,6 +75,7 @@ def test_health_is_the_worst_that_is_known(
         (view(MINUTE, late=2 * MINUTE), {}, ["up to 2 m after their time, the look-back overlap"]),
         (view(MINUTE), {"runs": {ID: FAILED}}, ["the last run failed: it broke"]),
         (view(MINUTE), {"runs": {ID: PARTIAL}}, ["not see its whole window: a shard failed"]),
+        (view(MINUTE), {"runs": {ID: WARNED}}, ["reached max_signals"]),
         (view(MINUTE), {"letters": {ID: 2}}, ["2 matches could not become alerts"]),
         (view(MINUTE), {"missing": {ID: ("a.b", "c")}}, ["that no index has: a.b, c"]),
     ],
@@ -102,3 +104,27 @@ def test_what_waits_is_a_span_and_gaps_are_the_rules_own() -> None:
 )
 def test_a_span_is_said_in_its_two_largest_units(seconds: float, text: str) -> None:
     assert health.span(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "shards", "unattended"),
+    [
+        (None, None, 1),
+        (None, (), 1),
+        (None, (0,), 1),
+        (at(MINUTE), None, 0),
+        (at(MINUTE), (0,), 0),
+    ],
+)
+def test_a_rule_that_never_ran_is_late_where_nothing_runs_it(
+    checkpoint: Checkpoint | None, shards: tuple[int, ...] | None, unattended: int
+) -> None:
+    members = () if shards is None else (Member("one", 0, "1:", shards),)
+    states = [judged(checkpoint)]
+    assert health.unattended(states, Leases(members)) == unattended
+
+
+def test_a_rule_that_is_new_to_a_daemon_that_runs_others_is_not_late() -> None:
+    states = [judged(None), judged(at(MINUTE))]
+    assert health.unattended(states, Leases((Member("one", 0, "1:", (0,)),))) == 0
+    assert health.unattended(states, Leases((Member("one", 0, "1:", ()),))) == 1

@@ -162,7 +162,9 @@ def test_downtime_beyond_the_limit_is_a_gap_that_can_be_filled(
 
 def test_status_tells_fine_rules_from_late_and_failing_ones(es: Elasticsearch) -> None:
     detector("setup")
-    assert {rule["health"] for rule in detector_json("status")["rules"]} == {"never ran"}
+    told = detector_json("status", code=1)
+    assert {rule["health"] for rule in told["rules"]} == {"never ran"}
+    assert told["late"] == len(told["rules"])
     fill(es)
     detector("once")
     es.indices.refresh(index="detector-runs-*", expand_wildcards="all")

@@ -41,10 +41,10 @@ def detector(*arguments: str) -> Result:
     return CliRunner().invoke(cli.app, arguments)
 
 
-def told() -> tuple[dict[str, Any], dict[str, Any]]:
+def told(code: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
     """All that is said, and what is said of the one rule."""
     result = detector("status", "--json")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     document = json.loads(result.stdout)
     (rule,) = document["rules"]
     return document, rule
@@ -58,8 +58,9 @@ def put(es: Elasticsearch, happened: timedelta, ingested: timedelta) -> None:
 
 def test_silence_and_blindness_are_said_and_counted_and_no_failure(es: Elasticsearch) -> None:
     assert detector("setup").exit_code == 0
-    document, rule = told()
+    document, rule = told(code=1)
     assert (rule["health"], rule["last_run"], document["silent"]) == ("never ran", None, 0)
+    assert document["late"] == 1
     assert rule["warnings"] == ["no documents in logs-cloud_defend*"]
     scratch.template(ElasticStore(es, "default"), "events", ["logs-cloud_defend*"])
     put(es, timedelta(hours=3), timedelta(hours=2))
@@ -120,3 +121,14 @@ def test_what_waits_and_dead_letters_are_told(es: Elasticsearch) -> None:
     _, rule = told()
     assert (rule["waiting"], rule["waiting_s"], rule["dead_letters"]) == (2, 5400, 2)
     assert "1 h 30 m" in detector("status").stdout
+
+
+def test_a_broken_rule_file_is_no_good_health(es: Elasticsearch, rules: Path) -> None:
+    detector("setup")
+    scratch.template(ElasticStore(es, "default"), "events", ["logs-cloud_defend*"])
+    put(es, timedelta(seconds=20), timedelta(seconds=10))
+    detector("once")
+    assert told()[0]["broken"] == 0
+    (rules / "broken.yaml").write_text("name: [\n")
+    assert told(code=1)[0]["broken"] > 0
+    assert "problems in rule files" in detector("status").stderr
