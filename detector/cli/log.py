@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,7 +94,9 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname.lower()
         time = reports.iso(datetime.fromtimestamp(record.created, UTC))
-        show.say(f"{time}  {level:<7}  {show.clean(record.getMessage())}", STYLES.get(level))
+        line = f"{time}  {level:<7}  {show.clean(record.getMessage())}"
+        with suppress(OSError):  # a terminal that went away must not end the watch
+            show.say(line, STYLES.get(level))
 
 
 def _documents() -> logging.Handler:

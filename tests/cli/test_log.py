@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 import unicodedata
 from datetime import timedelta
 from typing import Any
@@ -115,3 +117,13 @@ def test_no_name_or_reason_breaks_a_line_or_drives_a_terminal(
     if form == "json":
         assert written.isascii()
         assert json.loads(lines[-1])["message"] == name
+
+
+def test_a_terminal_that_went_away_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(5, "input/output error")
+
+    log = Logger(Log(format="text"))
+    monkeypatch.setattr(sys, "stderr", Gone())
+    log.write("info", "nobody reads this")
