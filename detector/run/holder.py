@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from detector.errors import NotSetUp, StoreError
 from detector.model import Leases, Member
 from detector.run import lease
 from detector.store.base import LeaseTable
+
+T = TypeVar("T")
 
 LOOKS = 3
 """Per period: a dead daemon is noticed after one period and at most two looks."""
@@ -103,7 +106,7 @@ class Holder:
         try:
             self._change(lambda leases: lease.without(leases, self._me.id))
         except StoreError as error:
-            self._observer.leases_failed(error)
+            self._tell(self._observer.leases_failed, error)
 
     def _keep(self) -> None:
         while not self._leaving.is_set():
@@ -123,11 +126,17 @@ class Holder:
             if first and isinstance(error, NotSetUp):
                 raise
             if not self._failing:
-                self._observer.leases_failed(error)
+                self._tell(self._observer.leases_failed, error)
             self._failing = True
         if self._standing != self._said:
             self._said = self._standing
-            self._observer.standing_changed(self._standing)
+            self._tell(self._observer.standing_changed, self._standing)
+
+    @staticmethod
+    def _tell(told: Callable[[T], None], what: T) -> None:
+        """Who is told may fail; the leases are kept all the same."""
+        with suppress(Exception):
+            told(what)
 
     def _renew(self) -> None:
         table = self._change(self._renewed)
