@@ -5,7 +5,7 @@ DetectorError
 ├── RuleError          a rule file or one of its keys: path, line, column
 ├── SettingsError      a configuration file, an environment variable, an option
 ├── StoreError         a store that did not answer as asked
-│   ├── Unavailable    for now: refused connection, time-out, 3xx, 408, 429, 5xx; the next run covers it
+│   ├── Unavailable    for now: no connection, time-out, 3xx, 408, 429, 5xx; the next run covers it
 │   │   ├── Blocked    until somebody acts: a full disk, a closed index; not asked again at once
 │   │   └── TimedOut   no answer in time: the store may be away, or the question too hard
 │   ├── Rejected       for good: the store understood and said no

@@ -52,8 +52,7 @@ class Heartbeat:
             self._signals.put(True)
 
     def cycle_failed(self) -> None:
-        """No rule is known to have been seen."""
-        self._failing |= set(self._watched())
+        """Nothing was complete, so nothing is called; what was due is due again in a minute."""
 
     def close(self, patience: float = TIMEOUT) -> None:
         """Call no more; what is due or under way gets `patience` seconds."""

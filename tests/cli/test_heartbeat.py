@@ -96,7 +96,7 @@ def heart(url: str, warn: Callable[[str], None] = lambda _: None, **how: Any) ->
         ([cycle(run("b", **FAILED)), cycle(run("a"))], 0),
         ([cycle(run("b", **FAILED)), cycle(run("a"), run("b"))], 1),
         ([cycle(run("gone", **FAILED)), cycle(run("a"))], 1),
-        ([None, cycle(run("a"))], 0),
+        ([None, cycle(run("a"))], 1),
         ([None, cycle(run("a"), run("b"))], 1),
     ],
 )
