@@ -191,7 +191,7 @@ def test_filling_gaps_goes_on_after_a_kill(
     assert [one["start"] for one in report["gaps"]] == [iso(left.window.start)]
     assert (report["filled"], report["uncovered"]) == (1, [])
     found = ids(store.client)
-    assert report["alerts_created"] == EVENTS - before
+    assert report["alerts_created"] <= EVENTS - before, "what was on its way at the kill arrived"
     assert len(found) == len(set(found)) == EVENTS
     assert gaps.unfilled(store) == []
 

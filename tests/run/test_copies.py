@@ -72,7 +72,7 @@ def count(es: Elasticsearch) -> int:
 
 def rolled_over(es: Elasticsearch, events: Sequence[dict[str, Any]]) -> tuple[str, list[str]]:
     """A data stream that holds all events twice: before and after a rollover. And its indices."""
-    name = f"logs-copies.{uuid.uuid4().hex}-default"
+    name = f"stream-copies.{uuid.uuid4().hex}-default"  # outlives the test: no pattern finds it
     es.indices.put_index_template(
         name=name,
         index_patterns=[f"{name}*"],
