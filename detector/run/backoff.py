@@ -33,7 +33,7 @@ class Backoff:
     """What one process remembers of failing rules, from turn to turn."""
 
     longest: int = LONGEST
-    _stuck: set[tuple[Version, Window]] = field(default_factory=set)
+    _stuck: dict[Version, frozenset[Window]] = field(default_factory=dict)
     _faults: dict[Version, Fault] = field(default_factory=dict)
 
     def due(self, rules: Iterable[Rule]) -> list[Rule]:
@@ -63,11 +63,14 @@ class Backoff:
 
     def stuck(self, rule: Rule, window: Window) -> None:
         """A piece of the past that failed: those behind it come first from now on."""
-        self._stuck.add((_version(rule), window))
+        self._stuck[_version(rule)] = self._stuck.get(_version(rule), frozenset()) | {window}
 
-    def ordered(self, rule: Rule, windows: Iterable[Window]) -> list[Window]:
-        """Pieces of the past as they are to be asked: in their order, those that failed last."""
-        return sorted(windows, key=lambda window: (_version(rule), window) in self._stuck)
+    def stuck_among(self, rule: Rule, windows: Iterable[Window]) -> frozenset[Window]:
+        """Those of all its pieces of the past that have failed; any other is forgotten."""
+        stuck = self._stuck.pop(_version(rule), frozenset()) & frozenset(windows)
+        if stuck:
+            self._stuck[_version(rule)] = stuck
+        return stuck
 
     def _sits_out(self, rule: Rule) -> bool:
         if not self.rests(rule):

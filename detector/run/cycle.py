@@ -166,14 +166,14 @@ def go_on(
     cycle = _Cycle(store, terms, clock, Silent(), stopping, backoff, hurried)
     budgets = dict(unfinished)
     unfinished.clear()
-    known = {rule: store.checkpoints([rule.rule_id]).get(rule.rule_id) for rule in budgets}
-    checkpoints = {rule: cycle.believed(one) for rule, one in known.items() if one is not None}
+    found = store.checkpoints([rule.rule_id for rule in budgets])
+    checkpoints = {id_: cycle.believed(one) for id_, one in found.items()}
     plans = {
-        rule: schedule.past(rule, one, terms.catch_up, terms.sweep)
-        for rule, one in checkpoints.items()
+        rule: schedule.past(rule, checkpoints[rule.rule_id], terms.catch_up, terms.sweep)
+        for rule in budgets
+        if rule.rule_id in checkpoints
     }
-    by_id = {rule.rule_id: one for rule, one in checkpoints.items()}
-    unfinished |= cycle.turn(plans, by_id, budgets, live=False)
+    unfinished |= cycle.turn(plans, checkpoints, budgets, live=False)
     return cycle.report(clock(), len(plans), began)
 
 
@@ -222,15 +222,14 @@ class _Cycle:
         latest = dict(checkpoints)
         held: Held = {rule: [] for rule in plans}
         backlog = {rule: self._backlog(rule, plan) for rule, plan in plans.items()}
-        runs = [self._begin(rule, plan.live, "live", budgets[rule]) for rule, plan in plans.items()]
-        for run in runs:
-            _warn_of_change(run, plans[run.rule], checkpoints[run.rule.rule_id])
-        if not live:
-            runs = list(self._waiting(list(plans), backlog, budgets))
+        runs = list(
+            self._live(plans, checkpoints, budgets)
+            if live
+            else self._waiting(list(plans), backlog, budgets)
+        )
         failures: Counter[Rule] = Counter()
-        for turn in count(0 if live else 1):
-            if not runs or (turn > 1 and self.hurried()):
-                return {run.rule: budgets[run.rule] for run in runs if budgets[run.rule].left}
+        past = count(0 if live else 1)  # one piece of it is asked in any case
+        while runs and not (next(past) > 1 and self.hurried()):
             for group in self._groups(runs):
                 self._drive(group)
                 self._hold(group, held)
@@ -239,11 +238,22 @@ class _Cycle:
             if self.stopping():
                 return {}
             for run in runs:
-                if not run.covered:
+                if not run.covered and run.kind != "live":
                     failures[run.rule] += 1
                     self.backoff.stuck(run.rule, run.window)
             runs = list(self._waiting(_going_on(runs, failures), backlog, budgets))
-        return {}
+        return {run.rule: budgets[run.rule] for run in runs if budgets[run.rule].left}
+
+    def _live(
+        self,
+        plans: dict[Rule, Plan],
+        checkpoints: dict[str, Checkpoint],
+        budgets: dict[Rule, Budget],
+    ) -> Iterator[Run]:
+        for rule, plan in plans.items():
+            run = self._begin(rule, plan.live, "live", budgets[rule])
+            _warn_of_change(run, plan, checkpoints[rule.rule_id])
+            yield run
 
     def _groups(self, runs: Sequence[Run]) -> list[list[Run]]:
         """Who is not suspected of being slow or broken does not wait for who is."""
@@ -265,9 +275,10 @@ class _Cycle:
                 self.backoff.succeeded(run.rule)
 
     def _backlog(self, rule: Rule, plan: Plan) -> Iterator[tuple[Kind, Window]]:
-        for window in self.backoff.ordered(rule, plan.backlog):
+        stuck = self.backoff.stuck_among(rule, (*plan.backlog, *plan.late))
+        for window in sorted(plan.backlog, key=stuck.__contains__):
             yield "catch-up", window
-        for window in self.backoff.ordered(rule, plan.late):
+        for window in sorted(plan.late, key=stuck.__contains__):
             yield "late", window
 
     def _waiting(
