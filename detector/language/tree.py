@@ -353,19 +353,16 @@ def keys_of(query: Sequence | Sample, step: Step) -> tuple[Field, ...]:
 
 def sent(query: Query) -> Iterator[Sent]:
     """Every part that goes to Elasticsearch as it was written."""
-    rest = list(conditions(query))[::-1]
-    while rest:
-        node = rest.pop()
-        if isinstance(node, And | Or):
-            rest += node.items[::-1]
-        elif isinstance(node, Not | Nested):
-            rest.append(node.item)
-        elif isinstance(node, Sent):
-            yield node
+    return (node for node in _ends(query) if isinstance(node, Sent))
 
 
 def leaves(query: Query) -> Iterator[Leaf]:
     """Every leaf, in the order it is written."""
+    return (node for node in _ends(query) if not isinstance(node, Sent))
+
+
+def _ends(query: Query) -> Iterator[Sent | Leaf]:
+    """Where the tree ends; what is sent as it was written ends it, and goes on as its meaning."""
     rest = list(conditions(query))[::-1]
     while rest:
         node = rest.pop()
@@ -373,10 +370,10 @@ def leaves(query: Query) -> Iterator[Leaf]:
             rest += node.items[::-1]
         elif isinstance(node, Not | Nested):
             rest.append(node.item)
-        elif isinstance(node, Sent):
-            rest += [] if node.meaning is None else [node.meaning]
         else:
             yield node
+            if isinstance(node, Sent) and node.meaning is not None:
+                rest.append(node.meaning)
 
 
 def mentions(query: Query) -> Iterator[Field]:
