@@ -183,9 +183,7 @@ class ElasticStore:
         for record in records:
             target = {"_index": self.names.runs(record.started), "_id": record.uuid}
             operations.append(({"index": target}, indices.run(record)))
-        for item in self._bulk(operations):
-            if "error" in item:
-                raise refusal(item)
+        self._write_all(operations)
 
     def backfilled(self, rule_ids: Collection[str]) -> dict[str, Backfilled]:
         found = self._state([indices.backfilled_id(rule_id) for rule_id in rule_ids])
@@ -200,6 +198,9 @@ class ElasticStore:
                 operations.append(({"index": at}, indices.backfilled(saved, datetime.now(UTC))))
             else:
                 operations.append(({"delete": at},))
+        self._write_all(operations)
+
+    def _write_all(self, operations: Sequence[Operation]) -> None:
         for item in self._bulk(operations):
             if "error" in item:
                 raise refusal(item)
