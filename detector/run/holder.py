@@ -17,8 +17,6 @@ from detector.store.base import LeaseTable
 
 T = TypeVar("T")
 
-LOOKS = 3
-"""Per period: a dead daemon is noticed after one period and at most two looks."""
 CONFLICTS = 10
 
 
@@ -110,7 +108,7 @@ class Holder:
 
     def _keep(self) -> None:
         while not self._leaving.is_set():
-            self._wake.wait(self._period / LOOKS)
+            self._wake.wait(self._period / lease.LOOKS)
             self._wake.clear()
             if not self._leaving.is_set():
                 self._look()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from detector.model import Leases, Member
 
+LOOKS = 3
+"""Per period: a dead daemon is noticed after one period and at most two looks."""
 SURE = 3
 """Who can look at the table as often as this and hears nothing new of a member, is sure."""
 
@@ -21,7 +23,8 @@ SURE = 3
 class Watch:
     """What was seen of the table: each member's beat, and since when it is the same, in seconds.
 
-    Only silence that was listened to counts: an observer that was away for a `period` begins anew.
+    Only silence that was listened to counts: an observer that left out a look begins anew, since
+    what kept it may have kept the others, too, as on a machine that stands still.
     A table that answers slowly is no absence: `looked` is when the last look had ended. Nor is it
     silence of the others, to whom it is as slow: they are given `SURE` times what looks take.
     """
@@ -34,7 +37,7 @@ class Watch:
     def seeing(self, leases: Leases, now: float, began: float | None = None) -> Watch:
         """What is known by a look at `leases` that `began` then, by default `now`."""
         came = now if began is None else began
-        away = self.looked is not None and came - self.looked >= self.period
+        away = self.looked is not None and came - self.looked >= 2 * self.period / LOOKS
         known = {} if away else self.beats
         beats = {}
         for member in leases.members:

@@ -94,6 +94,14 @@ def test_silence_while_nobody_listened_does_not_count() -> None:
     assert watch.seeing(beats(a=1), now=109.0).silent(111.0) == {"a"}
 
 
+def test_a_look_that_was_left_out_says_nothing_of_others() -> None:
+    """Two daemons of one machine that stands still: neither has beaten, and neither is dead."""
+    watch = Watch(5.0).seeing(beats(a=1), now=100.0).seeing(beats(a=1), now=101.7)
+    watch = watch.seeing(beats(a=1), now=105.1)
+    assert watch.silent(105.1) == set()
+    assert watch.seeing(beats(a=1), now=106.8).silent(110.1) == {"a"}
+
+
 def test_a_slow_table_is_no_absence_and_others_are_given_longer() -> None:
     watch = Watch(5.0)
     for began in (100.0, 104.0, 108.0):  # each reads for 2 s and writes for 2 s
