@@ -15,6 +15,7 @@ from detector.language.fields import ECS, Kind, kind_of
 from detector.language.saying import stands_for_several
 from detector.language.values import parent_of
 from detector.model import Rule, Source
+from detector.questions import EVENT_TIME, time_field
 from detector.rulefile import pseudonyms
 from detector.rulefile.pseudonyms import Pseudonyms
 from detector.store.memory import instant
@@ -62,7 +63,7 @@ def reduced(rule: Rule, events: Sequence[Source], history: Sequence[Source] = ()
     where the answer would be another one. Raises `DetectorError` where only Elasticsearch can tell.
     """
     sources = [*history, *events]
-    names = _Names.of([*IDENTIFYING, *fields(rule), rule.timestamp_override or "@timestamp"])
+    names = _Names.of([*IDENTIFYING, *fields(rule), time_field(rule)])
     small = [_kept(source, names) for source in sources]
     wanted = [_answers(rule, source) for source in sources]
     if any(None in answer for answer in wanted) or not any(wanted):
@@ -200,8 +201,8 @@ def _telling_alike(before: Sequence[Source], after: Sequence[Source]) -> set[str
 
 def _dated(rule: Rule, events: Sequence[dict[str, Any]], compared: _Names) -> list[dict[str, Any]]:
     """Times as so long before the run: of the newest event the rule's own time is 30 seconds."""
-    primary = rule.timestamp_override or "@timestamp"
-    times = [instant(one, primary) or instant(one, "@timestamp") for one in events]
+    primary = time_field(rule)
+    times = [instant(one, primary) or instant(one, EVENT_TIME) for one in events]
     newest = max((time for time in times if time), default=None)
     if newest is None:
         return list(events)
@@ -225,7 +226,7 @@ def said(sources: Sequence[Source], now: datetime) -> str:
     """A name for an example of these events."""
     first = sources[0]
     parts = [_first(first, name) for name in ("event.dataset", "event.action")]
-    day = instant(first, "@timestamp") or now
+    day = instant(first, EVENT_TIME) or now
     what = " ".join(part for part in parts if part) or "an event"
     several = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
     return f"{what}{several}, seen {day:%Y-%m-%d}"

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar, cast
 
+from detector import questions
 from detector.errors import Unavailable
 from detector.language.tree import Equals, Everything, Node, Scalar, all_of
 from detector.model import (
@@ -36,7 +37,6 @@ Inquiry: TypeAlias = Generator[Ask, tuple[Page, ...] | None, T]
 """A part of a detection that only asks, and returns what it learnt."""
 Terms: TypeAlias = tuple[tuple[str, Scalar], ...]
 
-EVENT_TIME = "@timestamp"
 MILLISECOND = timedelta(milliseconds=1)
 EVERYTHING = Everything()
 """One for all: stores remember what they have made of a condition by its identity."""
@@ -54,33 +54,15 @@ def views(rule: Rule, window: Window) -> Iterator[tuple[Window, Window]]:
 
 def counting(rule: Rule, view: Window, by: Sequence[str]) -> Buckets:
     """How many of the rule's events there are for each combination of values."""
-    time_field = rule.timestamp_override or EVENT_TIME
     return Buckets(
         rule_id=rule.rule_id,
         index=rule.index,
         where=cast("Node", rule.where),
         window=view,
-        time_field=time_field,
-        fallback=rule.timestamp_fallback and time_field != EVENT_TIME,
+        time_field=questions.time_field(rule),
+        fallback=questions.falls_back(rule),
         by=tuple(by),
     )
-
-
-def oldest(question: Buckets, limit: int, fields: Sequence[str]) -> tuple[Search, ...]:
-    """The first documents that `question` counts, by either time."""
-    search = Search(
-        rule_id=question.rule_id,
-        index=question.index,
-        where=question.where,
-        window=question.window,
-        time_field=question.time_field,
-        fields=tuple(fields),
-        among=question.among,
-        limit=limit,
-    )
-    if not question.fallback:
-        return (search,)
-    return (search, replace(search, time_field=EVENT_TIME, without=question.time_field))
 
 
 def having(terms: Terms) -> Node | None:

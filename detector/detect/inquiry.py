@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from detector import questions
 from detector.detect import joining
-from detector.detect.joining import EVENT_TIME, MILLISECOND, Joined, Keys, Values
+from detector.detect.joining import MILLISECOND, Joined, Keys, Values
 from detector.detect.matching import Completed, Key
 from detector.detect.merging import Ordered
 from detector.language import dates, evaluate
@@ -52,7 +53,7 @@ class Inquiry:
 
     @property
     def window_field(self) -> str:
-        return self.rule.timestamp_override or EVENT_TIME
+        return questions.time_field(self.rule)
 
     @property
     def by_event_time(self) -> bool:
@@ -78,14 +79,12 @@ class Inquiry:
             among=joining.narrowing(asked, reach.among, reach.names),
         )
 
-    def in_window(self, role: int) -> Iterator[Search]:
+    def in_window(self, role: int) -> tuple[Search, ...]:
         """The events that are new by the rule's own time, as `detect.query` asks for them."""
         search = replace(
             self.search(role, self.whole), window=self.window, time_field=self.window_field
         )
-        yield search
-        if self.window_field != EVENT_TIME and self.rule.timestamp_fallback:
-            yield replace(search, time_field=EVENT_TIME, without=self.window_field)
+        return questions.by_either_time(search, fallback=questions.falls_back(self.rule))
 
     def seeds(self, role: int, documents: Iterable[Document], reach: Reach) -> Iterator[Seed]:
         for document in documents:
@@ -119,7 +118,7 @@ class Inquiry:
             return self.window.start <= document.time < self.window.end
         time = _instant(document, self.window_field)
         if time is None and self.rule.timestamp_fallback:
-            time = _instant(document, EVENT_TIME)
+            time = _instant(document, questions.EVENT_TIME)
         if isinstance(time, datetime):
             return self.window.start <= time < self.window.end
         return time is not None

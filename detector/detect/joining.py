@@ -14,6 +14,7 @@ from detector.language import expressions, tree
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.tree import Field, Node
 from detector.model import Document, Rule, Source
+from detector.questions import EVENT_TIME
 
 Values: TypeAlias = tuple[frozenset[Any] | None, ...]
 """For each key the values that matter; None where any does."""
@@ -23,7 +24,6 @@ MOST_KEYS = 1_000
 MOST_TUPLES = 1_000
 """Combinations of an event's keys: arrays of 100 values in three keys would make a million."""
 
-EVENT_TIME = "@timestamp"
 SEQUENCE_NUMBER = "event.sequence"
 MILLISECOND = timedelta(milliseconds=1)
 

@@ -14,9 +14,10 @@ from datetime import UTC, timedelta
 from detector.detect import grouping, query
 from detector.detect.grouping import Inquiry
 from detector.detect.inquiry import FIRST, LAST
+from detector.detect.relaying import relayed
 from detector.language import evaluate
 from detector.language.tree import Equals
-from detector.model import Ask, Detection, Document, Found, Match, Page, Rule, Search, Window
+from detector.model import Detection, Document, Found, Match, Page, Rule, Search, Window
 
 JOB, TIME = "job_id", "timestamp"
 RECENTLY = timedelta(days=1)
@@ -30,25 +31,20 @@ def jobs(rule: Rule) -> tuple[str, ...]:
 
 def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detection:
     """The records in the order of their time; at the end, what is to be said of silent jobs."""
-    detection = query.detect(rule, window, (*fields, JOB))
-    reply: tuple[Page, ...] | None = None
-    heard: set[str] = set()
-    absent = False
-    while True:
-        try:
-            step = detection.send(reply)
-        except StopIteration:
-            break
-        reply = None
-        if isinstance(step, Ask):
-            reply = yield step
-            absent |= any(page.warning for page in reply or ())
-        else:
-            documents = [match.documents[0] for match in step.matches]
-            heard |= {str(job) for one in documents for job in evaluate.values(one.source, JOB)}
-            yield Found(tuple(Match((_event(one),), one.time) for one in documents))
-    silent = [job for job in jobs(rule) if job not in heard]
-    if silent and not absent:
+    wrote: set[str] = set()
+    warnings: list[str] = []
+
+    def as_events(found: Found) -> Detection:
+        documents = [match.documents[0] for match in found.matches]
+        wrote.update(str(job) for one in documents for job in evaluate.values(one.source, JOB))
+        yield Found(tuple(Match((_event(one),), one.time) for one in documents))
+
+    def heard(pages: tuple[Page, ...]) -> None:
+        warnings.extend(page.warning for page in pages if page.warning)
+
+    yield from relayed(query.detect(rule, window, (*fields, JOB)), as_events, heard)
+    silent = [job for job in jobs(rule) if job not in wrote]
+    if silent and not warnings:
         yield Found(warnings=(yield from _silence(rule, window, silent)))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from detector import questions
 from detector.detect import grouping
 from detector.detect.grouping import Inquiry, Said, Terms
 from detector.errors import RuleError
@@ -103,7 +104,7 @@ def _matches(
     rule: Rule, slot: Slot, groups: Sequence[Group], fields: tuple[str, ...]
 ) -> Inquiry[tuple[Match, ...]]:
     """The oldest document of each."""
-    asked = [grouping.oldest(_of(rule, slot, group.terms), 1, fields) for group in groups]
+    asked = [questions.finding(_of(rule, slot, group.terms), fields, 1) for group in groups]
     found = yield from grouping.first_documents(asked)
     for group, documents in zip(groups, found, strict=True):
         if not documents:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from detector.detect.relaying import relayed
 from detector.language.tree import Pipe
 from detector.model import Ask, Detection, Found, Match, Page
 
@@ -35,16 +36,11 @@ def _head(detection: Detection, left: int) -> Detection:
 
 def _tail(detection: Detection, pipe: Pipe) -> Detection:
     last: deque[Match] = deque(maxlen=pipe.count)
-    reply: tuple[Page, ...] | None = None
-    while True:
-        try:
-            step = detection.send(reply)
-        except StopIteration:
-            break
-        reply = None
-        if isinstance(step, Ask):
-            reply = yield step
-        else:
-            last.extend(step.matches)
+
+    def kept(found: Found) -> Detection:
+        last.extend(found.matches)
+        yield from ()
+
+    yield from relayed(detection, kept)
     if last:
         yield Found(tuple(last))

@@ -7,16 +7,15 @@ those that lack it by `@timestamp`. One sorted search would put the latter behin
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
+from detector import questions
 from detector.model import Ask, Detection, Document, Found, Match, Page, Rule, Search, Window
 
 if TYPE_CHECKING:
     from detector.language.tree import Node
-
-EVENT_TIME = "@timestamp"
 
 
 def searches(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> tuple[Search, ...]:
@@ -25,18 +24,15 @@ def searches(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> tuple[
     The window is asked as Kibana does (`timestamp_override`, else `@timestamp` where it is missing
     and the fallback is not disabled), except that its end is exclusive.
     """
-    primary = rule.timestamp_override or EVENT_TIME
     search = Search(
         rule_id=rule.rule_id,
         index=rule.index,
         where=cast("Node", rule.where),
         window=window,
-        time_field=primary,
+        time_field=questions.time_field(rule),
         fields=fields,
     )
-    if primary == EVENT_TIME or not rule.timestamp_fallback:
-        return (search,)
-    return (search, replace(search, time_field=EVENT_TIME, without=primary))
+    return questions.by_either_time(search, fallback=questions.falls_back(rule))
 
 
 def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detection:

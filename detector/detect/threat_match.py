@@ -14,13 +14,13 @@ from typing import cast
 
 from detector.detect import comparing, grouping, query
 from detector.detect.comparing import Batch
-from detector.detect.grouping import EVENT_TIME, EVERYTHING, Inquiry
+from detector.detect.grouping import EVERYTHING, Inquiry
 from detector.detect.inquiry import FIRST, LAST
+from detector.detect.relaying import relayed
 from detector.language import datemath, dsl
 from detector.language.fields import ECS
 from detector.language.tree import Exists, Node, OneOf, all_of, any_of
 from detector.model import (
-    Ask,
     Buckets,
     Detection,
     Document,
@@ -34,6 +34,7 @@ from detector.model import (
     Search,
     Window,
 )
+from detector.questions import EVENT_TIME
 
 TOGETHER = 2_000
 """Values of events that are looked up in one search."""
@@ -132,21 +133,15 @@ def _count(page: Page) -> int:
 
 def _compared(run: Comparison, detection: Detection) -> Detection:
     """Of the matches of `detection` those that meet an indicator, told of it."""
-    reply: tuple[Page, ...] | None = None
-    while True:
-        try:
-            step = detection.send(reply)
-        except StopIteration:
-            return
-        reply = None
-        if isinstance(step, Ask):
-            reply = yield step
-            continue
-        documents = [match.documents[0] for match in step.matches]
+
+    def compared(found: Found) -> Detection:
+        documents = [match.documents[0] for match in found.matches]
         for events in comparing.batches(run.asked, documents, TOGETHER):
             met = yield from _met(run, Batch(run.asked, events))
             if met:
                 yield Found(tuple(Match((one,), one.time) for one in met))
+
+    return relayed(detection, compared)
 
 
 def _met(run: Comparison, batch: Batch) -> Inquiry[list[Document]]:
@@ -182,21 +177,15 @@ def _by_value(run: Comparison) -> Detection:
 
 def _untold(detection: Detection, run: Comparison, told: set[tuple[str, str]]) -> Detection:
     """Without the events that another batch has found."""
-    reply: tuple[Page, ...] | None = None
-    while True:
-        try:
-            step = detection.send(reply)
-        except StopIteration:
-            return
-        reply = None
-        if isinstance(step, Ask):
-            reply = yield step
-            continue
-        found = [match for match in step.matches if _name(match) not in told]
+
+    def untold(found: Found) -> Detection:
+        new = [match for match in found.matches if _name(match) not in told]
         if len(told) < REMEMBERED:
-            told |= set(map(_name, found))
-        if found:
-            yield Found(tuple(replace(match, time=run.window.start) for match in found))
+            told.update(map(_name, new))
+        if new:
+            yield Found(tuple(replace(match, time=run.window.start) for match in new))
+
+    return relayed(detection, untold)
 
 
 def _name(match: Match) -> tuple[str, str]:

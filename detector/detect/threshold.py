@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from detector import questions
 from detector.detect import grouping
 from detector.detect.grouping import Inquiry, Said, Terms
 from detector.language.tree import Scalar
@@ -176,7 +177,7 @@ def _samples(
         [
             search
             for asked in _of_pieces(rule, candidate)
-            for search in grouping.oldest(asked, SAMPLE, fields)
+            for search in questions.finding(asked, fields, SAMPLE)
         ]
         for candidate in candidates
     ]

@@ -13,11 +13,11 @@ from detector.language import dsl
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.tree import Scalar
 from detector.language.values import bring
-from detector.model import Bucket, Buckets, Page, Search, Window
+from detector.model import Bucket, Buckets, Page, Window
+from detector.questions import EVENT_TIME
 from detector.store import msearch
 from detector.store.msearch import EPOCH, Asked, Json
 
-EVENT_TIME = "@timestamp"
 MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -66,22 +66,6 @@ def read(asked: Asked[Buckets], response: Mapping[str, Any]) -> Page:
     )
     lacking = msearch.lack(response)
     return lacking.noted(page) if lacking else page
-
-
-def searches(question: Buckets) -> tuple[Search, ...]:
-    """What finds the documents themselves, each once."""
-    search = Search(
-        rule_id=question.rule_id,
-        index=question.index,
-        where=question.where,
-        window=question.window,
-        time_field=question.time_field,
-        fields=question.by,
-        among=question.among,
-    )
-    if not question.fallback:
-        return (search,)
-    return (search, replace(search, time_field=EVENT_TIME, without=question.time_field))
 
 
 @dataclass(slots=True)

@@ -37,7 +37,8 @@ from detector.model import (
     Window,
     Written,
 )
-from detector.store import bucketing, eventfiles
+from detector.questions import finding
+from detector.store import eventfiles
 from detector.store.eventfiles import Found
 from detector.store.memory import MemoryStore, instant
 from detector.store.sifting import BEARABLE, Unread
@@ -153,7 +154,7 @@ class DuckStore(MemoryStore):
             if isinstance(question, Search) and question.cursor is None:
                 asked.append(question)
             elif isinstance(question, Buckets):
-                asked += bucketing.searches(question)
+                asked += finding(question, question.by)
         if asked:
             self._answers |= {search: _compiled(search) for search in asked}
             compiled = [self._answers[search] for search in dict.fromkeys(asked)]

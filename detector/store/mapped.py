@@ -14,11 +14,11 @@ from detector.language import tree
 from detector.language.fields import ECS, KINDS, Kind, kind_of
 from detector.language.saying import stands_for_several
 from detector.model import Problem, Rule
+from detector.questions import EVENT_TIME, time_field
 
 Caps = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """`field_caps`: what each type of each field is like, with its indices where types differ."""
 
-EVENT_TIME = "@timestamp"
 NUMBERS = frozenset({Kind.INTEGER, Kind.FLOAT})
 NAMES = {
     Kind.STRING: "keyword",
@@ -72,7 +72,7 @@ def problems(rule: Rule, caps: Caps) -> Iterator[Problem]:
 
 def _missing(rule: Rule, caps: Caps) -> list[str]:
     wanted = {field.name for field in _mentions(rule) if not field.optional}
-    wanted.add(rule.timestamp_override or EVENT_TIME)
+    wanted.add(time_field(rule))
     return sorted(name for name in wanted if not _is_mapped(name, caps))
 
 

@@ -37,6 +37,7 @@ from detector.model import (
     Survey,
     Written,
 )
+from detector.questions import finding
 from detector.store import bucketing, earlier
 from detector.store.sifting import Unread, sifted
 
@@ -84,7 +85,7 @@ class MemoryStore:
     def _buckets(self, question: Buckets) -> Page:
         tally = bucketing.Tally(question)
         unread: list[Unread] = []
-        for search in bucketing.searches(question):
+        for search in finding(question, question.by):
             found, faulty = self._sifted(search)
             unread += faulty
             for document in found:

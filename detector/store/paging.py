@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias, cast
 
 from detector.model import Answer, Buckets, Document, Failure, Page, Search
+from detector.questions import finding
 from detector.store import bucketing
 
 Ask: TypeAlias = Callable[[Search], Answer]
@@ -20,7 +21,7 @@ def whole(question: Search | Buckets, ask: Ask) -> Answer:
 def counted(question: Buckets, ask: Ask) -> Answer:
     """How many documents there are in each bucket."""
     tally, seen = bucketing.Tally(question), Page(())
-    for search in bucketing.searches(question):
+    for search in finding(question, question.by):
         for answer in _pages(search, ask):
             if isinstance(answer, Failure):
                 return answer

@@ -10,11 +10,12 @@ from typing import Any, TypeAlias
 
 from detector.errors import Forbidden, Rejected
 from detector.model import Rule
+from detector.questions import EVENT_TIME, time_field
 from detector.store import msearch
 from detector.store.connection import reason_of
 from detector.store.elastic import ElasticStore
 
-TIME, INGESTED = "@timestamp", "event.ingested"
+INGESTED = "event.ingested"
 SAMPLE = 100
 """Documents of each source whose times are looked at."""
 
@@ -78,7 +79,7 @@ def views(
     times: dict[Key, set[str]] = defaultdict(set)
     for rule in rules:
         for key in _keys(rule):
-            times[key] |= {TIME, INGESTED, _time_field(rule)}
+            times[key] |= {EVENT_TIME, INGESTED, time_field(rule)}
     bodies = [
         ({"index": list(key), "ignore_unavailable": True, "allow_no_indices": True}, body)
         for key, fields in times.items()
@@ -134,17 +135,13 @@ def _keys(rule: Rule) -> Iterator[Key]:
     return ((name, *taken_out) for name in rule.index if not name.startswith("-"))
 
 
-def _time_field(rule: Rule) -> str:
-    return rule.timestamp_override or TIME
-
-
 def _bodies(
     fields: Collection[str], now: datetime, exclude_tiers: Collection[str]
 ) -> tuple[Json, Json]:
     """The newest by ingestion, and the newest by their own time."""
     return (
         _newest(INGESTED, SAMPLE, fields, now, exclude_tiers),
-        _newest(TIME, 1, [TIME], now, exclude_tiers),
+        _newest(EVENT_TIME, 1, [EVENT_TIME], now, exclude_tiers),
     )
 
 
@@ -181,7 +178,11 @@ def _source(key: Key, ingested: Json, happened: Json) -> Source:
     error = next((lack.reason for lack in lacks), None)
     sample = tuple(_times(hit) for hit in ingested["hits"]["hits"])
     last = max((times[INGESTED] for times in sample if INGESTED in times), default=None)
-    newest = [times[TIME] for hit in happened["hits"]["hits"] if TIME in (times := _times(hit))]
+    newest = [
+        times[EVENT_TIME]
+        for hit in happened["hits"]["hits"]
+        if EVENT_TIME in (times := _times(hit))
+    ]
     newest += [last] if last else []
     return Source(pattern, max(newest, default=None), last, sample, error)
 
@@ -202,7 +203,7 @@ def _time(text: str) -> datetime | None:
 def _view(rule: Rule, sources: Sequence[Source]) -> View:
     sample = [times for source in sources for times in source.sample if INGESTED in times]
     sample = sorted(sample, key=lambda times: times[INGESTED], reverse=True)[:SAMPLE]
-    delays = sorted(times[INGESTED] - times[TIME] for times in sample if TIME in times)
+    delays = sorted(times[INGESTED] - times[EVENT_TIME] for times in sample if EVENT_TIME in times)
     own = [late for times in sample if (late := _late(times, rule)) is not None]
     return View(
         sources=tuple(sources),
@@ -214,6 +215,6 @@ def _view(rule: Rule, sources: Sequence[Source]) -> View:
 
 
 def _late(times: Mapping[str, datetime], rule: Rule) -> timedelta | None:
-    fallback = times.get(TIME) if rule.timestamp_fallback else None
-    by = times.get(_time_field(rule), fallback)
+    fallback = times.get(EVENT_TIME) if rule.timestamp_fallback else None
+    by = times.get(time_field(rule), fallback)
     return None if by is None else times[INGESTED] - by
