@@ -16,6 +16,7 @@ from detector.cli.options import Common
 from detector.detect.verdict import questions
 from detector.errors import DetectorError, Place, SettingsError
 from detector.language.explain import Answer
+from detector.language.fields import ECS, FieldTypes
 from detector.language.tree import Node
 from detector.model import Rule, Source
 from detector.text import file as textfile
@@ -32,7 +33,8 @@ NAMED = "a file, `-` for standard input, or INDEX/ID of an event in the cluster"
 class Event:
     """An event, and where it lies if that is known; `covered` says that the rule looks there.
 
-    `found` is what Elasticsearch answers to each of the rule's questions.
+    `found` is what Elasticsearch answers to each of the rule's questions, `types` what its index
+    knows about fields.
     """
 
     source: Source
@@ -40,6 +42,7 @@ class Event:
     id: str | None = None
     covered: bool = True
     found: tuple[Answer, ...] = ()
+    types: FieldTypes = ECS
 
 
 def of(
@@ -75,7 +78,8 @@ def of_cluster(
             covered = not rule.index or lookup.covers(store, rule.index, stored)
             seen = replace(stored, source=source)
             answers = tuple(lookup.satisfies(store, seen, one) for one in asked)
-            found.append(Event(source, stored.index, stored.id, covered, answers))
+            types = store.field_types((stored.index,), names)
+            found.append(Event(source, stored.index, stored.id, covered, answers, types))
     return found
 
 

@@ -22,7 +22,7 @@ SAID: dict[Answer, str] = {
     False: "the rule does not match this event",
     None: "only Elasticsearch can tell whether the rule matches this event",
 }
-DISPUTED = "Elasticsearch answers otherwise: the index maps a field in another way than ECS"
+DISPUTED = "Elasticsearch answers otherwise: the index holds a field in another way than the event"
 A_PART: dict[Answer, str] = {
     True: "this event can be a part of a match",
     False: "this event is no part of a match",
@@ -53,7 +53,7 @@ def explain(
     configured = wiring.read_settings(common)
     chosen = seen_from(wiring.now(), chosen_rule(common, configured, rule))
     found = events.of(event, chosen, fields(chosen), common, configured)
-    judged = verdict(chosen, found.source, found=found.found)
+    judged = verdict(chosen, found.source, found.types, found=found.found)
     if common.json:
         show.document(_json(chosen, found, judged))
     else:

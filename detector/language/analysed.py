@@ -15,8 +15,13 @@ _OPERATOR = re.compile(r"\b(AND|OR|NOT)\b")
 
 
 def asks(leaf: tree.Says, types: FieldTypes) -> bool:
-    """Whether an index analyses what the leaf asks for: a text field, or no field in particular."""
-    return leaf.field == ANY or kind_of(leaf.field, types) is Kind.TEXT
+    """Whether an index analyses what the leaf asks for: a text field, or no field in particular.
+
+    Where others hold it whole, each answers in its own way, as it answers Kibana.
+    """
+    if leaf.field == ANY or kind_of(leaf.field, types) is Kind.TEXT:
+        return True
+    return bool(types.analysed_in(leaf.field))
 
 
 def queries(leaf: tree.Says) -> Iterator[dict[str, Any]]:

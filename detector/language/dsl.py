@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, assert_never, cast
 
 from detector.language import analysed, functions, lengths, pattern, saying, tree
@@ -101,7 +101,7 @@ def _pushable(node: Node, types: FieldTypes, depth: int = 0) -> bool:
         case tree.Holds(expression):
             return lengths.query(expression, types) is not None
         case _:
-            return _leaf(node, types) is not None
+            return not types.analysed_in(node.field) and _leaf(node, types) is not None
 
 
 def _admit(node: Node, types: FieldTypes, *, depth: int, positive: bool) -> Dsl:
@@ -132,7 +132,15 @@ def _admit(node: Node, types: FieldTypes, *, depth: int, positive: bool) -> Dsl:
         case tree.Holds(expression):
             return lengths.query(expression, types) or unknown
         case _:
-            return _leaf(node, types) or (_some(node) if positive else None) or unknown
+            asked = _leaf(node, types) or (_some(node) if positive else None) or unknown
+            analysed_in = types.analysed_in(node.field)
+            return _but_for(analysed_in, asked, positive=positive) if analysed_in else asked
+
+
+def _but_for(indices: Iterable[str], query: Dsl, *, positive: bool) -> Dsl:
+    """`query` where the field is whole; of what lies in `indices` every document, or none."""
+    there = _either({"wildcard": {"_index": {"value": pattern}}} for pattern in indices)
+    return _either((query, there)) if positive else _both((query, _without(there)))
 
 
 def _both(queries: Iterable[Dsl]) -> Dsl:
@@ -172,7 +180,7 @@ def _leaf(leaf: tree.FieldLeaf, types: FieldTypes) -> Dsl | None:
     if stands_for_several(leaf.field):
         return {"exists": {"field": leaf.field}} if isinstance(leaf, tree.Exists) else None
     if kind is Kind.TEXT or not types.searchable(leaf.field):
-        return None
+        return _on_whole(leaf, types)
     match leaf:
         case tree.Exists():
             return {"exists": {"field": leaf.field}}
@@ -195,6 +203,19 @@ def _leaf(leaf: tree.FieldLeaf, types: FieldTypes) -> Dsl | None:
             return _on_text(leaf) if kind in {Kind.STRING, Kind.UNKNOWN} else None
         case _:
             assert_never(leaf)
+
+
+def _on_whole(leaf: tree.FieldLeaf, types: FieldTypes) -> Dsl | None:
+    """The query where the values of analysed text are whole, as Elasticsearch's own EQL asks.
+
+    Such a field leaves out long values (`ignore_above`): that there is one is asked of both.
+    """
+    whole = types.exact(leaf.field)
+    if whole is None:
+        return None
+    if isinstance(leaf, tree.Exists):
+        return _either({"exists": {"field": name}} for name in (leaf.field, whole))
+    return _leaf(replace(leaf, field=whole), types)
 
 
 def _some(leaf: tree.FieldLeaf) -> Dsl | None:

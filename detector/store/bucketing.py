@@ -26,6 +26,7 @@ def ask(
     compiled: dsl.Compiled,
     *,
     size: int,
+    types: FieldTypes = ECS,
     timeout: float | None = None,
     exclude_tiers: Sequence[str] = (),
 ) -> Asked[Buckets]:
@@ -37,7 +38,7 @@ def ask(
         "size": 0,
         "query": msearch.query(question, compiled.query, exclude_tiers),
         "track_total_hits": not question.by,
-        "aggs": _groups(question, size) if question.by else _times(question),
+        "aggs": _groups(question, size, types) if question.by else _times(question),
     }
     if timeout is not None:
         body["timeout"] = f"{max(1, int(timeout * 1000))}ms"
@@ -123,8 +124,9 @@ def _place(value: Scalar) -> tuple[bool, float, str]:
     return text, 0.0 if text else float(value), str(value)
 
 
-def _groups(question: Buckets, size: int) -> Json:
-    sources = [{str(i): {"terms": {"field": name}}} for i, name in enumerate(question.by)]
+def _groups(question: Buckets, size: int, types: FieldTypes) -> Json:
+    by = [types.exact(name) or name for name in question.by]  # text has no buckets
+    sources = [{str(i): {"terms": {"field": name}}} for i, name in enumerate(by)]
     composite: Json = {"size": size, "sources": sources}
     if question.after:
         composite["after"] = dict(question.after)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from detector.errors import NotSetUp, Rejected, StoreError, Unavailable
+from detector.language.fields import FieldTypes
 from detector.model import (
     Alert,
     Answer,
@@ -88,6 +89,10 @@ class ElasticStore:
 
     def release(self) -> None:
         self._searcher.release()
+
+    def field_types(self, patterns: Sequence[str], names: Collection[str]) -> FieldTypes:
+        """What these indices know of the fields; ECS where they are not mapped or do not tell."""
+        return self._searcher.types_for(patterns, names)
 
     # -- alerts
 

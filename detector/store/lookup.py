@@ -6,8 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from detector.errors import LanguageError, Rejected
-from detector.language import dsl, evaluate
-from detector.language.fields import ECS
+from detector.language import dsl, evaluate, tree
 from detector.language.tree import Node
 from detector.model import Source
 from detector.store.elastic import ElasticStore
@@ -51,7 +50,8 @@ def satisfies(store: ElasticStore, document: Stored, where: Node) -> bool | None
 
     None where the index cannot take the query. Raises `StoreError` where it does not answer.
     """
-    compiled = dsl.translate(where, ECS)
+    types = store.field_types((document.index,), tree.fields_of(where))
+    compiled = dsl.translate(where, types)
     wanted = [{"ids": {"values": [document.id]}}, compiled.query]
     try:
         answer = store.call(
@@ -59,7 +59,8 @@ def satisfies(store: ElasticStore, document: Stored, where: Node) -> bool | None
                 index=document.index, query={"bool": {"filter": wanted}}, size=0
             )
         )
-        held = compiled.residual is None or evaluate.matches(compiled.residual, document.source)
+        residual = compiled.residual
+        held = residual is None or evaluate.matches(residual, document.source, types)
     except (Rejected, LanguageError):
         return None
     return bool(answer["hits"]["total"]["value"]) and held

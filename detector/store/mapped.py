@@ -1,7 +1,8 @@
 """Rules and what `field_caps` says of their indices in, fields that keep a rule blind out. Pure.
 
 A field that no index maps is never there; one of another type than the query was written for is
-there and not found: Elasticsearch compares analysed text by words and numbers by value.
+there and not found: Elasticsearch compares numbers by value, and networks with addresses only. Of
+analysed text without its whole values beside it, every event is fetched.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from detector.language import tree
-from detector.language.fields import ECS, KINDS, Kind, kind_of
+from detector.language import fields, tree
+from detector.language.fields import ECS, KINDS, Kind, above, kind_of, near
 from detector.language.saying import stands_for_several
 from detector.model import Problem, Rule
 from detector.questions import EVENT_TIME, time_field
@@ -47,11 +48,15 @@ class Need:
         kind = KINDS.get(type_, Kind.OPAQUE)
         return kind is self.kind or kind in self.also
 
+    def is_read(self, type_: str) -> bool:
+        """Whether it is analysed text, whose values are compared when they have been fetched."""
+        return self.kind is Kind.STRING and KINDS.get(type_) is Kind.TEXT
+
 
 def names(rule: Rule) -> set[str]:
-    """The fields to ask of, with the objects above them."""
+    """The fields to ask of, with what is near them."""
     wanted = {field.name for field in _mentions(rule)} | {need.name for need in _needs(rule)}
-    return wanted | {above for name in wanted for above in _above(name)}
+    return {one for name in wanted for one in near(name)}
 
 
 def problems(rule: Rule, caps: Caps) -> Iterator[Problem]:
@@ -63,6 +68,10 @@ def problems(rule: Rule, caps: Caps) -> Iterator[Problem]:
     for need in dict.fromkeys(_needs(rule)):
         types = {name: about for name, about in caps.get(need.name, {}).items() if _is_there(name)}
         wrong = {name: about for name, about in types.items() if not need.suits(name)}
+        slow = {name: wrong.pop(name) for name in list(wrong) if need.is_read(name)}
+        if slow and not _is_whole_beside(need.name, caps):
+            said = f"{rule.name}: {need.name} is {_where(slow, patterns)}: every event is fetched"
+            yield Problem(said, "warning", REMAP, file, rule_id=rule.rule_id)
         if wrong:
             said = f"{rule.name}: {need.name} is {_where(wrong, patterns)}"
             said += f", where the rule needs {NAMES[need.kind]}"
@@ -79,7 +88,11 @@ def _missing(rule: Rule, caps: Caps) -> list[str]:
 def _is_mapped(name: str, caps: Caps) -> bool:
     if any(_is_there(type_) for type_ in caps.get(name, {})):
         return True
-    return any(not WHOLE.isdisjoint(caps.get(above, {})) for above in _above(name))
+    return any(not WHOLE.isdisjoint(caps.get(parent, {})) for parent in above(name))
+
+
+def _is_whole_beside(name: str, caps: Caps) -> bool:
+    return any(KINDS.get(type_) is Kind.STRING for type_ in caps.get(f"{name}{fields.WHOLE}", {}))
 
 
 def _is_there(type_: str) -> bool:
@@ -144,8 +157,3 @@ def _by_value(leaf: tree.Leaf, name: str) -> Need | None:
     if values and all(isinstance(value, str) for value in values):
         return Need(name, Kind.STRING, frozenset(Kind) - {Kind.TEXT, Kind.OPAQUE})
     return None
-
-
-def _above(name: str) -> Iterator[str]:
-    parts = name.split(".")
-    return (".".join(parts[:end]) for end in range(1, len(parts)))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from detector.language import dsl, evaluate, fields, tree
+from detector.language import dsl, evaluate, tree
+from detector.language.fields import ECS, FieldTypes
 from detector.model import Buckets, Cursor, Document, Earlier, Page, Search, Window
 from detector.store.sifting import Unread, sifted
 
@@ -34,6 +35,7 @@ class Asked(Generic[Q]):
     body: Json
     residual: tree.Node | None
     size: int
+    types: FieldTypes = ECS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,11 @@ def ask(
     compiled: dsl.Compiled,
     *,
     size: int,
+    types: FieldTypes = ECS,
     timeout: float | None = None,
     exclude_tiers: Sequence[str] = (),
 ) -> Asked[Search]:
-    """The request for one page of at most `size` hits.
+    """The request for one page of at most `size` hits, from indices with fields of `types`.
 
     Sorting by `numeric_type: date` lets `date` and `date_nanos` indices mix; inside a point in time
     Elasticsearch breaks ties by `_shard_doc` on its own.
@@ -83,7 +86,7 @@ def ask(
         if search.cursor.after:
             body["search_after"] = list(search.cursor.after)
     at = header(search.index) if search.cursor is None else {}
-    return Asked(search, at, body, compiled.residual, size)
+    return Asked(search, at, body, compiled.residual, size, types)
 
 
 def header(index: Sequence[str]) -> Json:
@@ -101,7 +104,7 @@ def read(asked: Asked[Search], response: Mapping[str, Any]) -> Page:
     documents = [_document(hit, asked.search.window) for hit in hits]
     unread: tuple[Unread, ...] = ()
     if asked.residual is not None:
-        holds = evaluate.predicate(asked.residual, fields.ECS)
+        holds = evaluate.predicate(asked.residual, asked.types)
         documents, unread = sifted(documents, holds, lambda document: document.fields)
     documents.sort(key=lambda document: (document.time, document.index, document.id))
     lacking = lack(response)

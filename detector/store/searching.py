@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 from detector.errors import Rejected, StoreError, TimedOut
-from detector.language import dsl, fields, tree
+from detector.language import dsl, tree
+from detector.language.fields import FieldTypes
 from detector.model import (
     Answer,
     Buckets,
@@ -36,9 +38,11 @@ from detector.store.connection import (
     status_of,
     verdict,
 )
+from detector.store.fieldtypes import Mappings
 from detector.store.msearch import Asked, Lack
 from detector.store.permission import Permission
 
+T = TypeVar("T")
 AnyAsked: TypeAlias = Asked[Any]
 Tried: TypeAlias = list[dict[str, Any]] | StoreError
 """The responses to many searches, or why there are none."""
@@ -102,6 +106,7 @@ class Searcher:
     ) -> None:
         self._connection = connection
         self._permission = Permission(connection)
+        self._mappings = Mappings(connection)
         self._page_size = page_size
         self._per_request = per_request
         self._exclude_tiers = tuple(exclude_tiers)
@@ -109,7 +114,8 @@ class Searcher:
         self._timeout = timeout
         self._looking_until: float | None = None
         self._points: dict[tuple[str, ...], str] = {}
-        self._compiled: dict[int, tuple[tree.Node, dsl.Compiled]] = {}
+        self._compiled: dict[int, tuple[tree.Node, FieldTypes, dsl.Compiled]] = {}
+        self._fields: dict[int, tuple[tree.Node, frozenset[str]]] = {}
 
     def session(self) -> Self:
         """The same connection and translations; points in time of its own."""
@@ -121,15 +127,44 @@ class Searcher:
         """An answer for each, in their order."""
         self._looking_until = None
         answers = self._of_alerts(dict(_numbered(questions, Earlier)))
-        answers |= self._of_events(
-            {i: q for i, q in _numbered(questions, Search | Buckets) if not self._in_pages(q)}
-        )
-        for i, question in enumerate(questions):
-            if i not in answers and not isinstance(question, Earlier):
-                answers[i] = paging.whole(question, self._of_one)
+        of_events = dict(_numbered(questions, Search | Buckets))
+        far = {i: one for i, one in of_events.items() if remotes.named(one.index)}
+        near = {i: one for i, one in of_events.items() if i not in far}
+        for part in filter(None, (near, far)):  # a remote that hangs holds up who asks remotes
+            answers |= self._of_events(part)
         return [answers[i] for i in range(len(questions))]
 
     def _of_events(self, questions: Mapping[int, Search | Buckets]) -> dict[int, Answer]:
+        self._learn(questions.values())
+        in_pages = {i: one for i, one in questions.items() if self._in_pages(one)}
+        at_once = {i: one for i, one in questions.items() if i not in in_pages}
+        answers = self._at_once(at_once)
+        for i, question in in_pages.items():
+            answers[i] = paging.whole(question, self._of_one)
+        return answers
+
+    def types_for(self, patterns: Sequence[str], names: Collection[str]) -> FieldTypes:
+        """What the indices know of these fields; ECS where they are not mapped or do not tell."""
+        self._mappings.learn({tuple(patterns): names})
+        return self._mappings.of(tuple(patterns))
+
+    def _learn(self, questions: Iterable[Search | Buckets]) -> None:
+        """Get to know the fields of all of them, before the first is translated."""
+        wanted: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        for question in questions:
+            wanted[question.index] |= self._fields_of(question.where)
+            if isinstance(question, Buckets):
+                wanted[question.index].update(question.by)
+        self._mappings.learn(wanted)
+
+    def _fields_of(self, where: tree.Node) -> frozenset[str]:
+        known = self._fields.get(id(where))
+        if known is None or known[0] is not where:
+            known = (where, tree.fields_of(where))
+            _remember(self._fields, id(where), known)
+        return known[1]
+
+    def _at_once(self, questions: Mapping[int, Search | Buckets]) -> dict[int, Answer]:
         answers: dict[int, Answer] = {}
         for positions in self._requests(questions):
             told = self._together([questions[i] for i in positions])
@@ -138,7 +173,7 @@ class Searcher:
         return answers
 
     def _of_one(self, search: Search) -> Answer:
-        return self._of_events({0: search})[0]
+        return self._at_once({0: search})[0]
 
     def _in_pages(self, question: Search | Buckets) -> bool:
         """Whether no single request can answer it: what is too much is taken out on this side."""
@@ -170,6 +205,7 @@ class Searcher:
 
     def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
         """Their number and most frequent values. Raises `StoreError`."""
+        self._learn(searches)
         asked = [self._ask(search) for search in searches]
         responses = self._counts(asked, fields)
         if any("error" in response or response["_shards"]["failed"] for response in responses):
@@ -190,12 +226,10 @@ class Searcher:
                 continue  # it ends by itself when its keep-alive has passed
 
     def _requests(self, searches: Mapping[int, Search | Buckets]) -> Iterator[list[int]]:
-        """Positions by request: a remote that hangs holds up only those that ask remotes."""
-        far = [i for i, search in searches.items() if remotes.named(search.index)]
-        near = [i for i, search in searches.items() if not remotes.named(search.index)]
-        for positions in (near, far):
-            for start in range(0, len(positions), self._per_request):
-                yield positions[start : start + self._per_request]
+        """Positions by request."""
+        positions = list(searches)
+        for start in range(0, len(positions), self._per_request):
+            yield positions[start : start + self._per_request]
 
     def _together(self, searches: Sequence[Search | Buckets]) -> list[Told | Failure]:
         told = self._tell([self._asked(search) for search in searches])
@@ -294,11 +328,13 @@ class Searcher:
 
     def _ask(self, search: Search | Buckets) -> AnyAsked:
         compiled, size = self._compiled_for(search), self._page_size
+        types = self._mappings.of(search.index)
         if isinstance(search, Buckets):
             return bucketing.ask(
                 search,
                 compiled,
                 size=min(WIDE * size, WIDEST),
+                types=types,
                 timeout=self._timeout,
                 exclude_tiers=self._exclude_tiers,
             )
@@ -306,25 +342,25 @@ class Searcher:
             search,
             compiled,
             size=size if compiled.residual is not None else search.limit or size,
+            types=types,
             timeout=self._timeout,
             exclude_tiers=self._exclude_tiers,
         )
 
     def _compiled_for(self, search: Search | Buckets) -> dsl.Compiled:
-        compiled = self._compile(search.where)
+        types = self._mappings.of(search.index)
+        compiled = self._compile(search.where, types)
         if search.among is None:
             return compiled
-        return dsl.both(compiled, dsl.translate(search.among, fields.ECS))
+        return dsl.both(compiled, dsl.translate(search.among, types))
 
-    def _compile(self, where: tree.Node) -> dsl.Compiled:
+    def _compile(self, where: tree.Node, types: FieldTypes) -> dsl.Compiled:
         """Translated once per rule: keyed by identity, since hashing a large tree costs as much."""
         known = self._compiled.get(id(where))
-        if known is None or known[0] is not where:
-            known = (where, dsl.translate(where, fields.ECS))
-            if len(self._compiled) >= KEPT:  # one with date math is another in each run
-                self._compiled.clear()
-            self._compiled[id(where)] = known
-        return known[1]
+        if known is None or known[0] is not where or known[1] is not types:
+            known = (where, types, dsl.translate(where, types))
+            _remember(self._compiled, id(where), known)
+        return known[2]
 
     def _under_a_point(self, search: Search) -> AnyAsked | Failure:
         """The same search from its beginning inside a point in time shared by its index set."""
@@ -376,6 +412,13 @@ class Searcher:
 
     def _counts(self, asked: Sequence[AnyAsked], fields: Sequence[str]) -> list[dict[str, Any]]:
         return self._responses([line for item in asked for line in counting.ask(item, fields)])
+
+
+def _remember(known: dict[int, T], key: int, value: T) -> None:
+    """Keep it among at most `KEPT`: a condition with date math is another in each run."""
+    if len(known) >= KEPT:
+        known.clear()
+    known[key] = value
 
 
 def _numbered(questions: Sequence[Question], kind: Any) -> Iterator[tuple[int, Any]]:

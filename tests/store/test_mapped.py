@@ -12,10 +12,16 @@ CASES: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
     ("as written for", 'any where process.name == "x"', {"process.name": {"keyword": {}}}, []),
     ("wildcard does", 'any where process.name : "x*"', {"process.name": {"wildcard": {}}}, []),
     (
-        "analysed text does not",
+        "analysed text is read",
         'any where process.name == "x"',
         {"process.name": {"text": {}}},
-        [("error", "process.name is text in events, where the rule needs keyword")],
+        [("warning", "process.name is text in events: every event is fetched")],
+    ),
+    (
+        "analysed text with its whole values beside it",
+        'any where process.name == "x"',
+        {"process.name": {"text": {}}, "process.name.keyword": {"keyword": {}}},
+        [],
     ),
     (
         "a number where text is wanted",
@@ -27,7 +33,7 @@ CASES: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
         "text in one index of two",
         'any where process.name == "x"',
         {"process.name": {"text": {"indices": ["b"]}, "keyword": {"indices": ["a"]}}},
-        [("warning", "process.name is text in b, where the rule needs keyword")],
+        [("warning", "process.name is text in b: every event is fetched")],
     ),
     ("numbers of any width", "any where process.pid > 4", {"process.pid": {"integer": {}}}, []),
     (
@@ -53,7 +59,7 @@ CASES: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
         "a key that is analysed text",
         "sequence by host.id [any where true] [any where true]",
         {"host.id": {"text": {}}},
-        [("error", "host.id is text in events, where the rule needs keyword")],
+        [("warning", "host.id is text in events: every event is fetched")],
     ),
     (
         "not mapped",
@@ -85,7 +91,7 @@ CASES: list[tuple[str, str, dict[str, Any], list[tuple[str, str]]]] = [
         "unknown to ECS, text",
         'any where my.name == "x"',
         {"my.name": {"match_only_text": {}}},
-        [("error", "my.name is match_only_text in events, where the rule needs keyword")],
+        [("warning", "my.name is match_only_text in events: every event is fetched")],
     ),
     ("whether it is there", "any where my.name != null", {"my.name": {"text": {}}}, []),
 ]
