@@ -110,7 +110,13 @@ def test_elasticsearch_answers_what_only_it_can_and_is_heard(es: Elasticsearch) 
         json.dumps(rule | {"language": "kuery", "query": "process.name: bash", "filters": []})
     )
     result = detector("explain", "rule.ndjson", f"{INDEX}-text/1")
-    assert "✗ is not bash" in result.stdout
+    assert 'says "bash"' in result.stdout
+    assert "otherwise" not in result.stderr
+
+    folded = {"type": "keyword", "normalizer": "lowercase"}
+    es.indices.create(index=f"{INDEX}-folded", mappings={"properties": {"process.name": folded}})
+    fill(es, (f"{INDEX}-folded", "1", event | {"process": {"name": "BASH"}}))
+    result = detector("explain", "rule.ndjson", f"{INDEX}-folded/1")
     assert "Elasticsearch answers otherwise" in result.stderr
 
 

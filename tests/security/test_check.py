@@ -76,7 +76,7 @@ def test_everything_is_said_at_once_with_the_fix(secured: Secured, tmp_path: Pat
         "on detector-deadletter-checked",
         "the index template alerts-detector-checked is missing",
         "`action.auto_create_index` keeps alerts-detector-checked-2026.01 from being created",
-        "process.name is text in checked-events, where the rule needs keyword",
+        "process.name is text in checked-events: every event is fetched",
         "process.pid is keyword in checked-events, where the rule needs a number",
         "no index of checked-events maps event.category, process.nmae",
     ):
