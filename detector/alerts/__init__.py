@@ -5,6 +5,7 @@ from detector.alerts.copies import same_content
 from detector.alerts.flood import flood, telling_fields
 from detector.alerts.identity import alert_id, needed_fields, rule_uuid
 from detector.alerts.letters import letter
+from detector.alerts.loops import looped
 from detector.alerts.mapping import template
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "build",
     "flood",
     "letter",
+    "looped",
     "needed_fields",
     "rule_uuid",
     "same_content",

@@ -51,7 +51,7 @@ def seen(document: Document, rule: Rule, execution: Execution) -> Source:
     """
     needed = needed_fields(rule, execution.identity)
     source = reading.filled(document.source, document.fields, needed)
-    if not reading.found(source, ALERT_ID) or _OF_ALERTS.match(_local(document.index)):
+    if not reading.found(source, ALERT_ID) or of_alerts(document.index):
         return source
     return {key: value for key, value in source.items() if key.partition(".")[0] != "kibana"}
 
@@ -123,6 +123,11 @@ def home(index: str) -> str:
     name = name[moved.end() :] if moved else name
     backing = _BACKING.fullmatch(name)
     return f"{remote}{colon}{backing[1] if backing else name}"
+
+
+def of_alerts(index: str) -> bool:
+    """Whether an index holds alerts: Kibana's or the engine's own."""
+    return _OF_ALERTS.match(_local(index)) is not None
 
 
 def _local(index: str) -> str:

@@ -352,14 +352,15 @@ def _without_buried(
 def _build(run: Run) -> dict[str, Alert]:
     """The alerts of a batch by id; of copies the first in time order becomes the alert."""
     found = run.step if isinstance(run.step, Found) else Found()
-    matches = found.matches
     for text in found.warnings:
         run.warn(text)
-    run.matches += len(matches)
     built: dict[str, Alert] = {}
     origin: dict[str, Match] = {}
-    for match in matches:
+    for match in found.matches:
         try:
+            if alerts.looped(match, run.rule, run.execution):
+                continue
+            run.matches += 1
             alert = alerts.build(match, run.rule, run.execution)
             first = origin.setdefault(alert.id, match)
             differs = first is not match and not alerts.same_content(first, match)
@@ -371,8 +372,8 @@ def _build(run: Run) -> dict[str, Alert]:
             copy = match.documents[0]
             run.differing += 1
             run.such_as = run.such_as or f"{copy.index}/{copy.id}"
-    if matches:
-        run.reached = matches[-1].time
+    if found.matches:
+        run.reached = found.matches[-1].time
     return built
 
 

@@ -29,7 +29,8 @@ def matches(store: Store, rule: Rule, window: Window, execution: Execution) -> d
                     )
                 case Found(some):
                     for one in some:
-                        found.setdefault(alerts.alert_id(one, rule, execution), one)
+                        if not alerts.looped(one, rule, execution):
+                            found.setdefault(alerts.alert_id(one, rule, execution), one)
                     reply = None
     except StopIteration:
         return found

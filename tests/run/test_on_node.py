@@ -215,3 +215,16 @@ def test_fifteen_hundred_matches_become_alerts_over_the_following_runs(
     said = [any("max_signals" in w for r in report.runs for w in r.warnings) for report in reports]
     assert said == [True] * 14 + [False] * 2
     assert count(es) == 1_500
+
+
+def test_a_rule_on_all_indices_does_not_alert_on_its_alerts(store: ElasticStore) -> None:
+    scratch.fill(store, stored(some(3)))
+    rule = make_rule("any where true", index=("*",), timestamp_override=None)
+    on_alerts = make_rule(
+        "any where true", index=("alerts-detector-*",), timestamp_override=None, rule_id="alerts"
+    )
+    made = [
+        run(store, rule, on_alerts, now=NOW + timedelta(minutes=5 * n)).alerts_created
+        for n in range(4)
+    ]
+    assert made == [3, 3, 0, 0]
