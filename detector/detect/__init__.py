@@ -15,7 +15,6 @@ from typing import TypeAlias
 from detector.detect import eql, machine_learning, new_terms, query, threat_match, threshold
 from detector.errors import RuleError
 from detector.language import datemath, tree
-from detector.language.tree import Node
 from detector.model import Detection, Rule, Search, Window
 
 Detector: TypeAlias = Callable[[Rule, Window, tuple[str, ...]], Detection]
@@ -47,14 +46,11 @@ def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detectio
 
 def seen_from(now: datetime, rule: Rule) -> Rule:
     """The rule with its date math resolved, so that a backfill asks what a live run asked."""
-    where = _with_date_math(rule)
-    return rule if where is None else replace(rule, where=datemath.resolved(where, now))
+    if rule.where is None or not _has_date_math(rule):
+        return rule
+    return replace(rule, where=tree.altered(rule.where, lambda one: datemath.resolved(one, now)))
 
 
 @lru_cache(maxsize=4096)
-def _with_date_math(rule: Rule) -> Node | None:
-    """The rule's condition, where it has date math in it; sequences and pipes are left alone."""
-    where = rule.where
-    if where is None or isinstance(where, tree.Piped | tree.Sequence | tree.Sample):
-        return None
-    return where if datemath.used(where) else None
+def _has_date_math(rule: Rule) -> bool:
+    return rule.where is not None and datemath.used(rule.where)

@@ -70,7 +70,12 @@ def used(query: tree.Query) -> bool:
     if any(_MATH.fullmatch(text) for one in tree.sent(query) for text in one.query.split('"')):
         return True
     values = (bound for leaf in tree.leaves(query) for bound in _bounds(leaf))
-    return any(isinstance(value, str) and _MATH.fullmatch(value) for value in values)
+    return any(map(is_math, values))
+
+
+def is_math(value: tree.Scalar) -> bool:
+    """Whether it is a time that depends on a clock, or on a date that is written out."""
+    return isinstance(value, str) and _MATH.fullmatch(value) is not None
 
 
 def resolved(node: Node, now: datetime) -> Node:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from detector.language import pattern, tree
+from detector.language import datemath, pattern, tree
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.render import condition, literal
 from detector.language.values import bound, cover
@@ -23,6 +23,8 @@ def doubts(query: tree.Query, types: FieldTypes = ECS) -> list[str]:
             kind, type_ = kind_of(leaf.field, types), types.type_of(leaf.field)
             ordered = isinstance(leaf, tree.Compare | tree.Between)
             fits = bound if ordered else cover
+            if ordered and kind is Kind.DATE and datemath.is_math(value):
+                continue
             if kind not in {Kind.UNKNOWN, Kind.OPAQUE} and fits(value, kind, type_) is None:
                 clause = condition(leaf)
                 short = clause if len(clause) <= 60 else f"{leaf.field} ..."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal as OneOfThese
 from typing import TypeAlias
@@ -337,6 +337,24 @@ def conditions(query: Query) -> Iterator[Node]:
         yield from (step.where for step in steps_of(query))
     else:
         yield query
+
+
+def altered(query: Query, change: Callable[[Node], Node]) -> Query:
+    """The query with each of its `conditions` changed."""
+
+    def step(one: Step) -> Step:
+        return replace(one, where=change(one.where))
+
+    match query:
+        case Sequence(steps=steps, until=until):
+            ending = None if until is None else step(until)
+            return replace(query, steps=tuple(map(step, steps)), until=ending)
+        case Sample(steps=steps):
+            return replace(query, steps=tuple(map(step, steps)))
+        case Piped(where=where):
+            return replace(query, where=change(where))
+        case _:
+            return change(query)
 
 
 def steps_of(query: Sequence | Sample) -> Iterator[Step]:

@@ -126,19 +126,7 @@ def narrowed(query: Query, filters: Node) -> Query:
             return where
         return filters if isinstance(where, tree.Everything) else tree.all_of((where, filters))
 
-    match query:
-        case tree.Sequence(steps=steps, until=until):
-            narrow = tuple(replace(step, where=both(step.where)) for step in steps)
-            ending = replace(until, where=both(until.where)) if until else None
-            return replace(query, steps=narrow, until=ending)
-        case tree.Sample(steps=steps):
-            return replace(
-                query, steps=tuple(replace(step, where=both(step.where)) for step in steps)
-            )
-        case tree.Piped(where=where):
-            return replace(query, where=both(where))
-        case _:
-            return both(query)
+    return tree.altered(query, both)
 
 
 def _report(

@@ -40,6 +40,17 @@ def event(
     }
 
 
+def test_date_math_in_a_step_is_seen_from_the_end_of_the_window() -> None:
+    store = lists(event("a", at(minutes=4)), event("b", at(minutes=3)))
+    query = PAIR.replace("maxspan=1m", "maxspan=5m").replace(
+        '"a"', '"a" and @timestamp >= "now-5m"'
+    )
+    rule = make_rule(query, timestamp_override=None)
+    for minutes, found in [(0, 1), (2, 0)]:
+        window = Window(NOW - timedelta(minutes=10), NOW + timedelta(minutes=minutes))
+        assert len(matches(store, rule, window)) == found
+
+
 def lists(*sources: dict[str, Any], page_size: int = 100) -> MemoryStore:
     stored = [Stored(INDEX, f"e{n}", source) for n, source in enumerate(sources)]
     return MemoryStore(stored, page_size=page_size)

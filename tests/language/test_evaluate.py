@@ -126,14 +126,15 @@ def test_a_predicate_is_made_once_for_many_documents() -> None:
 
 def test_a_literal_of_the_wrong_type_is_doubted() -> None:
     query = eql.parse(
-        'any where source.ip : ("x", "10.*") and process.pid in (1, "y") and @timestamp > "now-1d"'
+        'any where source.ip : ("x", "10.*") and process.pid in (1, "y") and @timestamp > "today"'
         ' and process.name == 4 and no.such == "z"'
     )
     assert doubts.doubts(query) == [
         '`source.ip : ("x", "10.*")`: "x" is no ip',
         '`process.pid in (1, "y")`: "y" is no long',
-        '`@timestamp > "now-1d"`: "now-1d" is no date',
+        '`@timestamp > "today"`: "today" is no date',
     ]
+    assert doubts.doubts(eql.parse('any where @timestamp > "now-1d/d"')) == []
 
 
 def test_a_regular_expression_that_cannot_be_read_is_refused_by_hand_made_trees() -> None:
