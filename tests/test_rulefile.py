@@ -541,6 +541,7 @@ READ = [
     ("query: process.name:bash\n", {"process": {"name": "zsh"}}, False),
     ("language: lucene\nquery: process.name:b?sh\n", {"process": {"name": "bash"}}, True),
     ("filters: [{query: {term: {process.name: bash}}}]\n", {"process": {"name": "bash"}}, True),
+    ("language: lucene\nquery: ' '\n", {"process": {"name": "bash"}}, True),
     (
         "query: a:*\nfilters: [{meta: {negate: true}, query: {exists: {field: user.name}}}]\n",
         {"a": "bash", "user": {"name": "a"}},
@@ -566,8 +567,16 @@ def test_kql_that_cannot_be_read_has_its_place(tmp_path: Path) -> None:
     assert (problem.message, problem.line, problem.column) == ("the query ends too early", 8, 19)
 
 
-def test_filter_that_only_elasticsearch_can_answer_is_named(tmp_path: Path) -> None:
-    text = QUERY + "query: a:b\nfilters: [{query: {script: {script: 'true'}}}]\n"
-    loaded = load(tmp_path, one_yaml=text)
-    assert only(loaded.problems).message.startswith("only Elasticsearch can answer this filter")
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ("query: a:b\nfilters: [{query: {script: {script: 'true'}}}]\n", "filter"),
+        ("query: a:b\nfilters: [{query: {term: {message: error}}}]\n", "filter"),
+        ("language: lucene\nquery: process.name:bsh~\n", "query"),
+    ],
+)
+def test_what_only_elasticsearch_can_answer_is_named(tmp_path: Path, keys: str, named: str) -> None:
+    loaded = load(tmp_path, one_yaml=QUERY + keys)
+    said = only(loaded.problems).message
+    assert said == f"only Elasticsearch can answer this {named}: `test` cannot tell"
     assert loaded.rules[0].unsupported is None

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from detector.errors import LanguageError
 from detector.language import tree
 from detector.language.fields import FieldTypes, Kind, kind_of
 from detector.language.kuery import ANY
+from detector.language.tree import Node
 
 _SPECIAL = re.compile(r"[+\-=&|><!(){}\[\]^\"~*?:\\/]")
 _OPERATOR = re.compile(r"\b(AND|OR|NOT)\b")
@@ -22,6 +24,30 @@ def asks(leaf: tree.Says, types: FieldTypes) -> bool:
     if leaf.field == ANY or kind_of(leaf.field, types) is Kind.TEXT:
         return True
     return bool(types.analysed_in(leaf.field))
+
+
+def meaning(sent: tree.Sent, types: FieldTypes) -> Node | None:
+    """What a query means that is sent as it was written; None where only Elasticsearch knows.
+
+    Conditions on the words of a text depend on how its index takes it apart.
+    """
+    if sent.meaning is None or any(_on_words(leaf, types) for leaf in tree.leaves(sent.meaning)):
+        return None
+    return sent.meaning
+
+
+def meant(sent: tree.Sent, types: FieldTypes) -> Node:
+    """The same. Raises LanguageError where only Elasticsearch knows."""
+    known = meaning(sent, types)
+    if known is None:
+        raise LanguageError(f"only Elasticsearch can answer {sent.query[:200]}")
+    return known
+
+
+def _on_words(leaf: tree.Leaf, types: FieldTypes) -> bool:
+    if isinstance(leaf, tree.Everything | tree.Nothing | tree.Holds | tree.Says | tree.Exists):
+        return False
+    return kind_of(leaf.field, types) is Kind.TEXT
 
 
 def queries(leaf: tree.Says) -> Iterator[dict[str, Any]]:

@@ -147,8 +147,7 @@ def _both(queries: Iterable[Dsl]) -> Dsl:
     """All of them; a conjunction inside is laid flat."""
     parts: list[Dsl] = []
     for query in queries:
-        inner = query.get("bool", {})
-        parts += inner["filter"] if set(inner) == {"filter"} else [query] if query != _ALL else []
+        parts += _flat(query, "filter") or ([query] if query != _ALL else [])
     if _NONE in parts:
         return _NONE
     return parts[0] if len(parts) == 1 else {"bool": {"filter": parts}} if parts else _ALL
@@ -158,8 +157,7 @@ def _either(queries: Iterable[Dsl]) -> Dsl:
     """One of them; a disjunction inside is laid flat."""
     parts: list[Dsl] = []
     for query in queries:
-        inner = query.get("bool", {})
-        parts += inner.get("should", [query] if query != _NONE else [])
+        parts += _flat(query, "should") or ([query] if query != _NONE else [])
     if _ALL in parts:
         return _ALL
     if len(parts) == 1:
@@ -170,8 +168,19 @@ def _either(queries: Iterable[Dsl]) -> Dsl:
 def _without(query: Dsl) -> Dsl:
     if query in (_ALL, _NONE):
         return _NONE if query == _ALL else _ALL
-    inner = query.get("bool", {})
-    return {"bool": {"must_not": inner.get("should", [query])}}
+    return {"bool": {"must_not": _flat(query, "should") or [query]}}
+
+
+def _flat(query: Dsl, clause: str) -> list[Dsl]:
+    """The parts of a conjunction (`filter`) or disjunction (`should`) that is nothing else.
+
+    Others may stand in what is sent as it was written.
+    """
+    inner = query.get("bool")
+    if not isinstance(inner, dict) or not isinstance(inner.get(clause), list):
+        return []
+    plain = {"filter": {}, "should": {"minimum_should_match": 1}}[clause]
+    return inner[clause] if inner == plain | {clause: inner[clause]} else []
 
 
 def _leaf(leaf: tree.FieldLeaf, types: FieldTypes) -> Dsl | None:

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Any, TypeAlias, assert_never
 
 from detector.errors import LanguageError
-from detector.language import expressions, membership, pattern, saying, tree, words
+from detector.language import analysed, expressions, membership, pattern, saying, tree, words
 from detector.language.fields import ECS, FieldTypes, Kind, kind_of
 from detector.language.functions import number, string
 from detector.language.saying import stands_for_several
@@ -60,10 +60,8 @@ def predicate(node: Node, types: FieldTypes = ECS) -> Predicate:
             return lambda document: not inner(document)
         case tree.Nested(path, item):
             return _nested(path, item, types)
-        case tree.Sent(query, meaning):
-            if meaning is None:
-                raise LanguageError(f"only Elasticsearch can answer {query[:200]}")
-            return predicate(meaning, types)
+        case tree.Sent():
+            return predicate(analysed.meant(node, types), types)
         case tree.Says() | tree.Exists() | tree.Compare() if stands_for_several(node.field):
             return lambda document: any(
                 predicate(one, types)(document) for one in saying.named(node, document)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from detector.errors import LanguageError
-from detector.language import evaluate, saying, tree
+from detector.language import analysed, evaluate, saying, tree
 from detector.language.fields import ECS, FieldTypes
 from detector.language.reasons import reason, remark
 from detector.language.render import condition
@@ -106,11 +106,10 @@ def _explained(node: Node, document: Mapping[str, Any], types: FieldTypes) -> Ex
             return _and([_explained(item, document, types) for item in items])
         case Or(items):
             return _or("or", [_explained(item, document, types) for item in items])
-        case tree.Sent(_, meaning) if meaning is not None:
-            return _explained(meaning, document, types)
         case tree.Sent(query):
-            why = "only Elasticsearch can answer"
-            return Explanation(_cut(query), None, reason=why)
+            if (known := analysed.meaning(node, types)) is not None:
+                return _explained(known, document, types)
+            return Explanation(_cut(query), None, reason="only Elasticsearch can answer")
         case tree.Nested(path, item):
             return _nested(path, item, document, types)
         case Not(And() | Or() | Not() | tree.Nested() | tree.Sent() as item):

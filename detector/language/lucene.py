@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import TypeAlias, cast
@@ -27,8 +28,28 @@ _NESTING = re.compile(r'"(?:[^"\\]|\\[\s\S])*"|\\[\s\S]|[()]')
 _CLOCK = re.compile(r"now\b|.*\|\|")
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A clause of a group, with what stands before it."""
+
+    join: str
+    sign: str
+    clause: Part
+
+    @property
+    def word(self) -> str:
+        """A word that may be one of several in a row; otherwise nothing."""
+        if self.join or self.sign or not isinstance(self.clause, Tree):
+            return ""
+        value, boost = (*self.clause.children, None)[:2]
+        bare = self.clause.data == "anywhere" and boost is None
+        if not (bare and isinstance(value, Token) and value.type == "TERM"):
+            return ""
+        return "" if wildcards.used(wildcards.pieces(str(value))) else str(value)
+
+
 def parse(text: str, *, default: str = ANY) -> Node:
-    """Read a query; what names no field is asked of `default`.
+    """Read a query; what names no field is asked of `default`. An empty one finds nothing.
 
     Raises LanguageError for what cannot be read, and for what asks for likeness (`~`).
     """
@@ -40,7 +61,7 @@ def parse(text: str, *, default: str = ANY) -> Node:
         offset = min(error.pos_in_stream or 0, max(0, len(text) - 1))
         shown = text[offset : offset + 20] or "the end"
         raise source.error(f"unexpected `{shown}`", offset) from None
-    return tree.Everything() if body is None else _group(cast("Tree[Token]", body), default)
+    return tree.Nothing() if body is None else _group(cast("Tree[Token]", body), default)
 
 
 @cache
@@ -67,25 +88,34 @@ def _group(part: Tree[Token], field: str) -> Node:
     """
     signs: list[str] = []
     nodes: list[Node] = []
-    join: str | None = None
-    for child in part.children:
-        if not isinstance(child, Tree):
-            join = None if child is None else str(child)
-            continue
-        sign, clause = child.children
-        both = join in {"AND", "&&"}
+    for one in _entries(part.children):
+        both = one.join in {"AND", "&&"}
         if both and signs and signs[-1] == "":
             signs[-1] = "+"
-        written = {"NOT": "-", "!": "-"}.get(str(sign), str(sign)) if sign is not None else ""
+        written = {"NOT": "-", "!": "-"}.get(one.sign, one.sign)
         signs.append(written or ("+" if both else ""))
-        nodes.append(_clause(clause, field))
-        join = None
+        nodes.append(_clause(one.clause, field))
     said = list(zip(signs, nodes, strict=True))
     required = [node for sign, node in said if sign == "+"]
     forbidden = [tree.Not(node) for sign, node in said if sign == "-"]
     optional = [node for sign, node in said if sign == ""]
     wanted = [tree.any_of(optional)] if optional and not required else []
     return tree.all_of([*required, *wanted, *forbidden])
+
+
+def _entries(children: Sequence[Part | None]) -> list[_Entry]:
+    """What a group holds; bare words in a row are one text, which the field's index takes apart."""
+    joins = ["", *("" if join is None else str(join) for join in children[1::2]), ""]
+    found: list[_Entry] = []
+    for item, join, following in zip(children[::2], joins, joins[1:], strict=False):
+        sign, clause = cast("Tree[Token]", item).children
+        one = _Entry(join, "" if sign is None else str(sign), clause)
+        if found and not following and one.word and found[-1].word:
+            text = f"{found[-1].word} {one.word}"
+            found[-1] = _Entry("", "", Tree("anywhere", [Token("TERM", text)]))
+        else:
+            found.append(one)
+    return found
 
 
 def _clause(part: Part, field: str) -> Node:
@@ -124,8 +154,7 @@ def _words(pieces: Sequence[Piece], field: str, *, phrase: bool) -> Node:
     plain = wildcards.plain(pieces)
     if field == EXISTS:
         return tree.Exists(plain)
-    wild = not phrase and any(char in "*?" and not escaped for char, escaped in pieces)
-    if not wild:
+    if phrase or not wildcards.used(pieces):
         return tree.Says(field, (Wording((plain,), phrase),))
     if plain == "*":
         return tree.Everything() if field == ANY else tree.Exists(field)

@@ -13,8 +13,12 @@ from detector.language.tree import Node, Wording
 Json: TypeAlias = Mapping[str, Any]
 
 _ORDERS: dict[str, tree.Order] = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_HARMLESS = frozenset({"boost", "_name", "rewrite", "format"})
+_HARMLESS = frozenset({"boost", "_name", "rewrite"})
 """What changes a score, a name or a way, but no answer."""
+_FORMATS = frozenset(
+    {"strict_date_optional_time", "strict_date_optional_time_nanos", "date_optional_time"}
+)
+"""Formats of a range's bounds in which they mean what they mean without one."""
 _STATE = frozenset({"meta", "$state"})
 MAX_DEPTH = 50
 
@@ -86,10 +90,10 @@ def _bool(body: Json, depth: int) -> Node:
     never = [tree.Not(node) for node in _clauses(body, "must_not", depth)]
     should = _clauses(body, "should", depth)
     _only(body, {"must", "filter", "must_not", "should", "minimum_should_match"})
-    least = body.get("minimum_should_match", 0 if must or not should else 1)
+    least = body.get("minimum_should_match", 0)
     if least not in (0, 1, "0", "1"):
         raise UnreadableError("more than one of `should`")
-    wanted = [tree.any_of(should)] if int(least) and should else []
+    wanted = [tree.any_of(should)] if should and (int(least) or not must) else []
     return tree.all_of([*must, *wanted, *never])
 
 
@@ -163,7 +167,9 @@ def _range(body: Json) -> Node:
     ((field, bounds),) = body.items()
     if not isinstance(bounds, Mapping):
         raise UnreadableError("`range` needs bounds")
-    _only(bounds, set(_ORDERS))
+    _only(bounds, {*_ORDERS, "format"})
+    if bounds.get("format", "date_optional_time") not in _FORMATS:
+        raise UnreadableError("`range` with a format of its own")
     asked: list[tuple[tree.Order, tree.Scalar]] = []
     for key, order in _ORDERS.items():
         value = bounds.get(key)

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias, assert_never
 
-from detector.errors import LanguageError
-from detector.language import columns, evaluate, pattern, saying, tree
+from detector.language import analysed, columns, evaluate, pattern, saying, tree
 from detector.language.columns import Column, quoted
 from detector.language.dsl import MOST_NETWORKS, MOST_VALUES, conjuncts
 from detector.language.fields import ECS, FieldTypes, Kind
@@ -83,10 +82,8 @@ def _say(node: Node, types: FieldTypes, *, positive: bool) -> Said:
             return _joined(inner, positive=not positive)
         case Not(item):
             return _say(item, types, positive=not positive)
-        case tree.Sent(query, meaning):
-            if meaning is None:
-                raise LanguageError(f"only Elasticsearch can answer {query[:200]}")
-            return _say(meaning, types, positive=positive)
+        case tree.Sent():
+            return _say(analysed.meant(node, types), types, positive=positive)
         case tree.Nested(path, item):
             return (
                 _UNSAID if types.type_of(path) == "nested" else _say(item, types, positive=positive)

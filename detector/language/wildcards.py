@@ -22,6 +22,11 @@ def plain(found: Sequence[Piece]) -> str:
     return "".join(char for char, _ in found)
 
 
+def used(found: Sequence[Piece]) -> bool:
+    """Whether any of them is a wildcard."""
+    return any(char in "*?" and not escaped for char, escaped in found)
+
+
 def leaf(field: str, found: Sequence[Piece], *, any_case: bool = False) -> tree.Like | tree.Regex:
     """What fits the pattern, in which `*` and `?` are wildcards unless they were escaped."""
     if not any(escaped and pattern.has_wildcard(char) for char, escaped in found):

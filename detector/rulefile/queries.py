@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 from detector.errors import LanguageError
-from detector.language import doubts, eql, kuery, querydsl, tree
+from detector.language import analysed, doubts, eql, kuery, querydsl, tree
+from detector.language.fields import ECS
 from detector.language.tree import Node, Query
 from detector.rulefile.check import LANGUAGES
 from detector.rulefile.report import Report
@@ -36,6 +37,9 @@ def read(text: Text, rule_id: str | None, report: Report) -> Query | None:
     filters = _filters(text, rule_id, report)
     if where is None or filters is None:
         return None
+    if any(analysed.meaning(one, ECS) is None for one in tree.sent(where)):
+        message = "only Elasticsearch can answer this query: `test` cannot tell"
+        report.add(message, text.value(("query",)), level="warning", rule_id=rule_id)
     narrow = narrowed(where, filters)
     for doubt in doubts.doubts(narrow):
         report.add(doubt, text.value(("query",)), level="warning", rule_id=rule_id)
@@ -94,7 +98,7 @@ def _filters(text: Text, rule_id: str | None, report: Report, prefix: str = "") 
         except LanguageError as error:
             _report(error, text, path, rule_id, report)
             return None
-        if any(one.meaning is None for one in tree.sent(node)):
+        if any(analysed.meaning(one, ECS) is None for one in tree.sent(node)):
             message = "only Elasticsearch can answer this filter: `test` cannot tell"
             report.add(message, text.value(path), level="warning", rule_id=rule_id)
         nodes.append(node)
@@ -144,6 +148,8 @@ def _eql(query: str, data: Mapping[str, Any]) -> Query:
 
 
 def _lucene(query: str, _: Mapping[str, Any]) -> Query:
+    if not query.strip():
+        return tree.Everything()  # as Kibana has it; of Elasticsearch it would ask for nothing
     return querydsl.sent({"query_string": {"query": query, "analyze_wildcard": True}})
 
 

@@ -8,7 +8,7 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from detector.errors import LanguageError
-from detector.language import dsl, evaluate, lucene, querydsl
+from detector.language import dsl, evaluate, explain, lucene, querydsl
 from detector.language.fields import FieldTable
 from detector.language.tree import (
     And,
@@ -21,6 +21,7 @@ from detector.language.tree import (
     Nested,
     Node,
     Not,
+    Nothing,
     OneOf,
     Or,
     Regex,
@@ -37,7 +38,6 @@ def says(field: str, *parts: str, phrase: bool = False) -> Says:
 A, B, C = says("a", "1"), says("b", "2"), says("c", "3")
 
 LUCENE: list[tuple[str, Node]] = [
-    ("", Everything()),
     ("*", Everything()),
     ("a:1", A),
     ("a:1 b:2", Or((A, B))),
@@ -100,6 +100,12 @@ QUERIES: list[tuple[dict[str, Any], Node | None]] = [
     ({"regexp": {"a": "b.*"}}, Regex("a", ("b.*",))),
     ({"range": {"a": {"gte": 1, "lt": 5}}}, Between("a", ((">=", 1), ("<", 5)))),
     ({"range": {"a": {"gte": "now-1d"}}}, None),
+    (
+        {"range": {"a": {"gte": "2026", "format": "strict_date_optional_time"}}},
+        Between("a", ((">=", "2026"),)),
+    ),
+    ({"range": {"a": {"gte": "01/02/2026", "format": "dd/MM/yyyy"}}}, None),
+    ({"range": {"a": {"gte": 1704121200, "format": "epoch_second"}}}, None),
     ({"exists": {"field": "a"}}, Exists("a")),
     (
         {"bool": {"must": {"term": {"a": 1}}, "must_not": [{"exists": {"field": "b"}}]}},
@@ -111,8 +117,10 @@ QUERIES: list[tuple[dict[str, Any], Node | None]] = [
     ),
     ({"bool": {"filter": [{"term": {"a": 1}}], "should": [{"term": {"a": 2}}]}}, Equals("a", 1)),
     ({"bool": {"should": [{"term": {"a": 1}}], "minimum_should_match": 2}}, None),
+    ({"bool": {"should": [{"term": {"a": 1}}], "minimum_should_match": 0}}, Equals("a", 1)),
     ({"nested": {"path": "a", "query": {"term": {"a.b": 1}}}}, Nested("a", Equals("a.b", 1))),
     ({"query_string": {"query": "a:1 AND b:2", "analyze_wildcard": True}}, And((A, B))),
+    ({"query_string": {"query": " "}}, Nothing()),
     ({"script": {"script": "true"}}, None),
     ({"more_like_this": {"like": "x"}}, None),
 ]  # fmt: skip
@@ -171,8 +179,27 @@ ASKED = [
     "a:1", "a:1 b:2", "a:1 AND b:2", "a:1 OR b:bcd AND c:9", "+a:1 c:5", "a:1 -b:2", "NOT a:1",
     'a:"x y"', "a:x*", "b:b*", "b:b?d", r"b:b\*c", "a:*", "_exists_:c", "c:[3 TO 5]", "c:{3 TO *]",
     "c:>4", "b:/b.*/", "t:error", 't:"error twice"', "t:err*", "a:(1 OR z)", "a:(1 AND z)",
-    "when:[2024-01-01 TO 2024-02-01]", "(a:1 OR b:bcd) AND NOT c:3", "b:b* && !c:9",
+    "when:[2024-01-01 TO 2024-02-01]", "(a:1 OR b:bcd) AND NOT c:3", "b:b* && !c:9", "", "  ",
+    "a:(x y)", "a:(x y z)", "a:(x y OR 1)", "a:(1 x y)", "t:(error other)", "a:1 z", "other words",
 ]  # fmt: skip
+FILTERS: list[dict[str, Any]] = [
+    {"bool": {"filter": {"term": {"a": "1"}}}},
+    {"bool": {"filter": [{"term": {"a": "1"}}, {"exists": {"field": "t"}}]}},
+    {"bool": {"must": [{"term": {"a": "1"}}], "should": [{"term": {"c": 3}}]}},
+    {"bool": {"must_not": [{"term": {"a": "1"}}], "should": [{"term": {"c": 3}}]}},
+    {"bool": {"must_not": {"term": {"a": "z"}}, "should": {"term": {"a": "1"}}}},
+    {"bool": {"should": [{"term": {"a": "1"}}], "minimum_should_match": 0}},
+    {"bool": {"should": [{"term": {"a": "1"}}, {"term": {"c": 1}}], "minimum_should_match": 1}},
+    {"bool": {"should": [{"term": {"a": "1"}}], "filter": [{"exists": {"field": "when"}}]}},
+    {"bool": {}},
+    {"match": {"t": "other error"}},
+    {
+        "range": {
+            "when": {"gte": "2024-01-01", "lt": "2024-02", "format": "strict_date_optional_time"}
+        }
+    },
+]
+"""Filters as people write them by hand, with what may be an object or a list."""
 
 
 @pytest.mark.node
@@ -184,6 +211,37 @@ def test_lucene_means_what_the_node_says(es: Elasticsearch) -> None:
     es.indices.refresh(index="grid")
     for text in ASKED:
         sent = querydsl.sent({"query_string": {"query": text, "analyze_wildcard": True}})
-        hits = es.search(index="grid", query=dsl.translate(sent, TYPES).query)["hits"]["hits"]
-        meant = {n for n, one in enumerate(DOCUMENTS) if evaluate.matches(sent, one, TYPES)}
-        assert {int(hit["_id"]) for hit in hits} == meant, text
+        assert asked(es, sent) == meant(sent), text
+    for query in FILTERS:
+        said, other = querydsl.sent(query), Equals("b", "bcd")
+        for node in (said, Not(said), Or((said, other)), And((said, Not(other))), And((said, A))):
+            assert asked(es, node) == meant(node), node
+
+
+def asked(es: Elasticsearch, node: Node) -> set[int]:
+    query = dsl.translate(node, TYPES).query
+    return {int(hit["_id"]) for hit in es.search(index="grid", query=query)["hits"]["hits"]}
+
+
+def meant(node: Node) -> set[int]:
+    return {n for n, one in enumerate(DOCUMENTS) if evaluate.matches(node, one, TYPES)}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"term": {"t": "error"}},
+        {"terms": {"t": ["error"]}},
+        {"prefix": {"t": "err"}},
+        {"wildcard": {"t": "err*"}},
+        {"range": {"t": {"gte": "a"}}},
+        {"query_string": {"query": "t:err?r"}},
+        {"bool": {"must_not": [{"regexp": {"t": "err.*"}}]}},
+    ],
+)
+def test_the_words_of_a_text_are_asked_for_by_elasticsearch_alone(query: dict[str, Any]) -> None:
+    """Each is compared with a word, as its index has taken the text apart."""
+    sent = querydsl.sent(query)
+    with pytest.raises(LanguageError, match="only Elasticsearch can answer"):
+        evaluate.matches(sent, {"t": "an error"}, TYPES)
+    assert explain.explain(sent, {"t": "an error"}, TYPES).held is None
