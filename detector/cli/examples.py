@@ -13,7 +13,7 @@ from detector.cli.reports import iso
 from detector.cli.telling import Told
 from detector.detect import seen_from
 from detector.detect.verdict import verdict
-from detector.language import tree
+from detector.language import analysed
 from detector.language.fields import ECS, Kind, kind_of
 from detector.model import Example, Rule
 from detector.run import proof, schedule
@@ -113,7 +113,8 @@ def _covered(patterns: Sequence[str]) -> str:
 
 def answerable(rule: Rule) -> bool:
     """Whether the rule can be judged without Elasticsearch."""
-    return rule.where is not None and all(one.meaning for one in tree.sent(rule.where))
+    asked = [rule.where, *([rule.indicators.where] if rule.indicators else [])]
+    return all(one is not None and analysed.answerable(one, ECS) for one in asked)
 
 
 def in_memory(rules: Sequence[Rule], now: datetime, terms: Terms) -> Iterator[Outcome]:

@@ -17,7 +17,8 @@ import typer
 
 from detector.cli import options, show, times, waiting, wiring
 from detector.errors import SettingsError
-from detector.language import tree
+from detector.language import analysed, tree
+from detector.language.fields import ECS
 from detector.model import Alert, Rule, Window
 from detector.run import lockstep
 from detector.run.cycle import Terms
@@ -112,7 +113,7 @@ def _divided(rules: Sequence[Rule]) -> tuple[list[Rule], list[Rule]]:
 def _can(rule: Rule) -> bool:
     if rule.unsupported or rule.where is None or rule.type not in SCANNED:
         return False
-    return not any(one.meaning is None for one in tree.sent(rule.where))
+    return analysed.answerable(rule.where, ECS)
 
 
 def _window(start: str | None, end: str | None, now: datetime) -> Window | None:

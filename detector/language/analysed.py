@@ -26,6 +26,11 @@ def asks(leaf: tree.Says, types: FieldTypes) -> bool:
     return bool(types.analysed_in(leaf.field))
 
 
+def answerable(query: tree.Query, types: FieldTypes) -> bool:
+    """Whether all of a query has a meaning that is known here."""
+    return all(meaning(one, types) is not None for one in tree.sent(query))
+
+
 def meaning(sent: tree.Sent, types: FieldTypes) -> Node | None:
     """What a query means that is sent as it was written; None where only Elasticsearch knows.
 

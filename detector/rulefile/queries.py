@@ -37,7 +37,7 @@ def read(text: Text, rule_id: str | None, report: Report) -> Query | None:
     filters = _filters(text, rule_id, report)
     if where is None or filters is None:
         return None
-    if any(analysed.meaning(one, ECS) is None for one in tree.sent(where)):
+    if not analysed.answerable(where, ECS):
         message = "only Elasticsearch can answer this query: `test` cannot tell"
         report.add(message, text.value(("query",)), level="warning", rule_id=rule_id)
     narrow = narrowed(where, filters)
@@ -98,7 +98,7 @@ def _filters(text: Text, rule_id: str | None, report: Report, prefix: str = "") 
         except LanguageError as error:
             _report(error, text, path, rule_id, report)
             return None
-        if any(analysed.meaning(one, ECS) is None for one in tree.sent(node)):
+        if not analysed.answerable(node, ECS):
             message = "only Elasticsearch can answer this filter: `test` cannot tell"
             report.add(message, text.value(path), level="warning", rule_id=rule_id)
         nodes.append(node)

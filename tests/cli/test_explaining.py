@@ -248,13 +248,19 @@ def test_a_terminal_shows_green_and_red_unless_told_not_to(
 
 
 def test_examples_that_only_elasticsearch_can_judge_stop_no_others(elsewhere: Path) -> None:
-    rules = [RULE | TYPES["lucene"], RULE | TYPES["query"] | {"rule_id": "other"}]
+    indicators = {"threat_language": "lucene", "threat_query": "threat.ip:a~"}
+    rules = [
+        RULE | TYPES["lucene"],
+        RULE | TYPES["threat_match"] | indicators | {"rule_id": "compared"},
+        RULE | TYPES["query"] | {"rule_id": "other"},
+    ]
     for rule in rules:
         rule["examples"] = [{"name": "x", "event": {"process.name": "bash"}, "alert": True}]
     (elsewhere / "rule.ndjson").write_text("\n".join(map(json.dumps, rules)))
     result = detector("test", "--rules", "rule.ndjson")
     assert result.exit_code == 0, result.output
     assert [line.split("  ")[0] for line in result.stdout.splitlines()[1:]] == [
+        "only with --url",
         "only with --url",
         "ok",
     ]
