@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from detector import alerts
 from detector.language import eql
 from detector.model import Rule
 from detector.run.cycle import Terms
+from detector.store import installation
+from detector.store.elastic import ElasticStore
 from detector.store.memory import Stored
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -60,6 +63,14 @@ def make_rule(query: str = SHELL, **changes: Any) -> Rule:
         "timestamp_override": "event.ingested",
     }
     return Rule(**fields | changes)
+
+
+def install(store: ElasticStore) -> list[installation.Installed]:
+    """Give the store's cluster the templates of its alerts, as `detector setup` does."""
+    space = store.names.space
+    return installation.install(
+        store, lambda lacking: alerts.template(space, missing_types=lacking)
+    )
 
 
 def iso(time: datetime) -> str:

@@ -10,9 +10,8 @@ from elasticsearch import Elasticsearch
 from detector import alerts
 from detector.alerts import mapping
 from detector.model import Document, Match
-from detector.store import installation
 from detector.store.elastic import ElasticStore
-from tests.builders import INDEX, NOW, TERMS, make_rule, shell_event
+from tests.builders import INDEX, NOW, TERMS, install, make_rule, shell_event
 
 BODY, REPLACED = mapping.template("default", missing_types=())
 
@@ -74,16 +73,9 @@ def test_what_is_known_of_a_template_changes_when_the_template_does() -> None:
     assert fewer["_meta"] != BODY["_meta"]
 
 
-def install(es: Elasticsearch) -> list[installation.Installed]:
-    return installation.install(
-        ElasticStore(es, "default"),
-        lambda lacking: mapping.template("default", missing_types=lacking),
-    )
-
-
 @pytest.mark.node
 def test_a_node_takes_the_template_once_and_finds_an_alert(es: Elasticsearch) -> None:
-    first, second = install(es), install(es)
+    first, second = install(ElasticStore(es, "default")), install(ElasticStore(es, "default"))
     assert {piece.done for piece in first} == {"created", "skipped"}
     assert {piece.done for piece in second} == {"unchanged", "skipped"}
     assert "match_only_text -> text" in first[0].replaced
@@ -119,7 +111,7 @@ def test_a_node_takes_the_template_once_and_finds_an_alert(es: Elasticsearch) ->
     ],
 )
 def test_a_node_refuses_no_alert_for_its_event(es: Elasticsearch, odd: dict[str, Any]) -> None:
-    install(es)
+    install(ElasticStore(es, "default"))
     document = Document("logs-odd", "doc-1", odd, NOW)
     long = make_rule(parameters={"query": "x" * 70_000, "note": "y" * 70_000})
     alert = alerts.build(Match((document,), NOW), long, TERMS.execution(NOW, NOW))

@@ -79,15 +79,6 @@ SHELL_QUERY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run in an empty folder, with no setting of the person who runs the tests."""
-    for name in [name for name in os.environ if name.startswith("DETECTOR_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def detector(*arguments: str) -> Result:
     return CliRunner().invoke(cli.app, arguments)
 

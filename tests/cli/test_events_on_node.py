@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,14 +24,10 @@ SHELL = "interactive_shell_in_container"
 
 
 @pytest.fixture(autouse=True)
-def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node_url: str) -> Path:
+def rules(at_node: Path) -> Path:
     """The rules in a folder that may be written to."""
-    for name in [name for name in os.environ if name.startswith("DETECTOR_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("DETECTOR_ELASTICSEARCH_URL", node_url)
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(packaged.find("rules"), tmp_path / "rules")
-    return tmp_path / "rules"
+    shutil.copytree(packaged.find("rules"), at_node / "rules")
+    return at_node / "rules"
 
 
 def detector(*arguments: str) -> Result:

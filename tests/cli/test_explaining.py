@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +77,6 @@ TYPES: dict[str, dict[str, Any]] = {
         "filters": [{"query": {"geo_distance": {"distance": "1km", "place": [0, 0]}}}],
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("DETECTOR_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def detector(*arguments: str, given: str | None = None) -> Result:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -182,10 +181,8 @@ def test_once_calls_for_all_rules_and_now_only(
     arguments: tuple[str, ...],
     calls: int,
     node_url: str,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     rules = ("--rules", str(RULE))
     with serving() as server:
         monkeypatch.setenv("DETECTOR_HEARTBEAT_URL", server.url)
@@ -199,9 +196,8 @@ def test_once_calls_for_all_rules_and_now_only(
 @pytest.mark.node
 @pytest.mark.usefixtures("es")
 def test_the_daemon_calls_after_its_first_cycle_and_keeps_the_address(
-    node_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    node_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(cli.app, ["setup", "--url", node_url]).exit_code == 0
     with serving(status=500) as server:
         monkeypatch.setenv("DETECTOR_HEARTBEAT_URL", server.url)

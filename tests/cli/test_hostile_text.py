@@ -129,9 +129,8 @@ def test_what_a_configuration_says_is_shown_without_acting(tmp_path: Path) -> No
 @pytest.mark.node
 @pytest.mark.slow
 def test_what_an_event_says_is_shown_without_acting(
-    es: Elasticsearch, node_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    es: Elasticsearch, node_url: str, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     common = ["--url", node_url, "--rules", str(rules(tmp_path, RULE))]
     said(["setup", *common])
     scratch.template(ElasticStore(es, "default"), "events", ["logs-*"])

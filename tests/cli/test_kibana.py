@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from email.parser import BytesParser
@@ -18,7 +17,7 @@ from typer.testing import CliRunner
 
 from detector import cli
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.usefixtures("at_node")]
 
 
 class Kibana(HTTPServer):
@@ -59,14 +58,6 @@ def kibana(request: pytest.FixtureRequest) -> Iterator[Kibana]:
         yield server
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node_url: str) -> None:
-    for name in [name for name in os.environ if name.startswith("DETECTOR_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("DETECTOR_ELASTICSEARCH_URL", node_url)
-    monkeypatch.chdir(tmp_path)
 
 
 def test_the_objects_are_imported_as_one_file(es: Elasticsearch, kibana: Kibana) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from detector.store.memory import Stored
 from tests import processes
 from tests.builders import iso, shell_event, stored
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.usefixtures("at_node")]
 
 RULES = packaged.find("rules")
 SHELL = "8d3d0794-c776-476b-8674-ee2e685f6470"
@@ -45,14 +44,6 @@ RUN = {
     "search_ms",
     "write_ms",
 }
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node_url: str) -> None:
-    for name in [name for name in os.environ if name.startswith("DETECTOR_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("DETECTOR_ELASTICSEARCH_URL", node_url)
-    monkeypatch.chdir(tmp_path)
 
 
 def detector(*arguments: str, code: int = 0) -> str:

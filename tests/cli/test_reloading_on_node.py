@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
-from detector.store import installation, scratch
+from detector.store import scratch
 from detector.store.elastic import ElasticStore
-from tests.builders import INDEX, shell_event
+from tests.builders import INDEX, install, shell_event
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
 
@@ -41,7 +40,7 @@ query: process where process.name == "{name}"
 @pytest.fixture
 def folder(es: Elasticsearch, tmp_path: Path) -> Path:
     store = ElasticStore(es, "default")
-    installation.install(store, lambda missing: alerts.template("default", missing_types=missing))
+    install(store)
     es.indices.create(index=INDEX, mappings=scratch.mappings())
     (tmp_path / "rules").mkdir()
     write(tmp_path, "one", interval="1h")

@@ -22,19 +22,17 @@ SHELL = "8d3d0794-c776-476b-8674-ee2e685f6470"
 
 
 @pytest.fixture(autouse=True)
-def rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node_url: str) -> Path:
+def rules(at_node: Path) -> Path:
     """The rule of the shell, wanting one field that no index has."""
-    monkeypatch.setenv("DETECTOR_ELASTICSEARCH_URL", node_url)
-    monkeypatch.chdir(tmp_path)
     text = (packaged.find("rules") / "interactive_shell_in_container.yaml").read_text()
     wanted = "required_fields: [{name: event.category, type: keyword, ecs: true}, {name: nowhere, "
-    (tmp_path / "rules").mkdir()
-    file = tmp_path / "rules" / "shell.yaml"
+    (at_node / "rules").mkdir()
+    file = at_node / "rules" / "shell.yaml"
     file.write_text(f"{wanted}type: keyword, ecs: false}}]\n{text}")
-    git = tmp_path / ".git"
+    git = at_node / ".git"
     git.mkdir()
     (git / "HEAD").write_text("1" * 40)
-    return tmp_path / "rules"
+    return at_node / "rules"
 
 
 def detector(*arguments: str) -> Result:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -67,14 +66,10 @@ ALERTING = {"plain", "outside", "user"}
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node_url: str) -> None:
-    for name in [name for name in os.environ if name.startswith("DETECTOR_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("DETECTOR_ELASTICSEARCH_URL", node_url)
-    monkeypatch.chdir(tmp_path)
+def tuned(at_node: Path) -> None:
     for name, text in FILES.items():
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_text(text)
+        (at_node / name).parent.mkdir(parents=True, exist_ok=True)
+        (at_node / name).write_text(text)
 
 
 def detector(*arguments: str, code: int = 0) -> dict[str, Any]:

@@ -9,14 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from detector import alerts
 from detector.model import Checkpoint, Rule, Window
 from detector.run import backfill, cycle
 from detector.run.backfill import Manner
-from detector.store import connection, installation, scratch
+from detector.store import connection, scratch
 from detector.store.connection import Patience
 from detector.store.elastic import ElasticStore
-from tests.builders import INDEX, NOW, TERMS, make_rule, shell_event, stored
+from tests.builders import INDEX, NOW, TERMS, install, make_rule, shell_event, stored
 from tests.cluster import nodes
 from tests.cluster.nodes import Node
 
@@ -32,7 +31,7 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, ...]]
     """Three nodes with events; every index lies on two of them."""
     with nodes.together(tmp_path_factory.mktemp("trio"), "one", "two", "three") as made:
         store = store_on(made)
-        installation.install(store, lambda gone: alerts.template("default", missing_types=gone))
+        install(store)
         scratch.template(store, "events", ["logs-*"])
         events = [
             shell_event(NOW - timedelta(milliseconds=100 * n + 1), event_id=f"event-{n}")

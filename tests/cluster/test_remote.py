@@ -10,13 +10,12 @@ from datetime import timedelta
 import pytest
 from elasticsearch import ApiError, Elasticsearch
 
-from detector import alerts
 from detector.model import RunRecord
 from detector.run import cycle
-from detector.store import connection, installation, scratch
+from detector.store import connection, scratch
 from detector.store.connection import Patience
 from detector.store.elastic import ElasticStore
-from tests.builders import INDEX, NOW, TERMS, make_rule, shell_event, stored
+from tests.builders import INDEX, NOW, TERMS, install, make_rule, shell_event, stored
 from tests.cluster import nodes
 from tests.cluster.nodes import Node
 
@@ -47,7 +46,7 @@ def local(request: pytest.FixtureRequest, pair: tuple[Node, Node]) -> Iterator[E
             page_size=PAGE,
             patience=Patience(0.05, 0.2, 1),
         )
-        installation.install(store, lambda gone: alerts.template("default", missing_types=gone))
+        install(store)
         for side in (client, far):
             scratch.template(ElasticStore(side, "default"), "events", ["logs-*"])
         yield store

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch, helpers
 
-from detector import alerts, rulefile
+from detector import rulefile
 from detector.language import evaluate, tree
 from detector.model import Rule
 from detector.run import cycle
-from detector.store import installation, scratch
+from detector.store import scratch
 from detector.store.elastic import ElasticStore
 from detector.store.memory import MemoryStore, Stored
-from tests.builders import NOW, TERMS, iso
+from tests.builders import NOW, TERMS, install, iso
 from tests.language import shared, test_events
 
 STEP = timedelta(milliseconds=10)
@@ -174,7 +174,7 @@ def test_both_stores_make_the_same_alerts_of_everything_and_each_is_explained(
 ) -> None:
     documents, all_rules = everything(), list(rules().values())
     node = ElasticStore(es, "default")
-    installation.install(node, lambda lacking: alerts.template("default", missing_types=lacking))
+    install(node)
     body = {"mappings": mapping(documents), "settings": {"number_of_replicas": 0}}
     patterns = sorted({one.index for one in documents})
     es.indices.put_index_template(

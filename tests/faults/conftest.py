@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
-from detector.store import installation, scratch
+from detector.store import scratch
 from detector.store.elastic import ElasticStore
+from tests.builders import install
 from tests.faults.proxy import Proxy
 
 
@@ -23,6 +23,6 @@ def between(node_url: str) -> Iterator[Proxy]:
 def installed(es: Elasticsearch) -> ElasticStore:
     """Give a store with its templates, and one for the indices of events."""
     store = ElasticStore(es, "default")
-    installation.install(store, lambda lacking: alerts.template("default", missing_types=lacking))
+    install(store)
     scratch.template(store, "events", ["logs-*"])
     return store

@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.errors import Blocked
 from detector.model import Checkpoint, RunRecord
 from detector.run import cycle
-from detector.store import installation, scratch
+from detector.store import scratch
 from detector.store.connection import Patience
 from detector.store.elastic import ElasticStore
-from tests.builders import INDEX, NOW, TERMS, make_rule, shell_event, stored
+from tests.builders import INDEX, NOW, TERMS, install, make_rule, shell_event, stored
 
 pytestmark = pytest.mark.node
 
@@ -62,7 +61,7 @@ WAYS: dict[str, tuple[Way, str]] = {
 def store(es: Elasticsearch) -> Iterator[ElasticStore]:
     """Give a store set up, with an alert of an earlier month's turn and events to alert on."""
     made = ElasticStore(es, "default", patience=Patience(0.01, 0.1, 20))
-    installation.install(made, lambda gone: alerts.template("default", missing_types=gone))
+    install(made)
     scratch.template(made, "events", ["logs-*"])
     es.indices.create(index=ALERTS)
     es.indices.create(index=RUNS)

@@ -14,11 +14,11 @@ from detector import alerts
 from detector.model import Checkpoint, Window
 from detector.run import backfill, cycle
 from detector.run.cycle import Report
-from detector.store import connection, installation
+from detector.store import connection
 from detector.store.base import Store
 from detector.store.connection import Patience
 from detector.store.elastic import ElasticStore
-from tests.builders import TERMS, iso, make_rule, shell_event
+from tests.builders import TERMS, install, iso, make_rule, shell_event
 from tests.faults import proxy
 from tests.faults.proxy import Fault, Proxy
 
@@ -127,7 +127,7 @@ REFUSED: dict[str, Event] = {
 def ready(es: Elasticsearch) -> Elasticsearch:
     """Give a node with an index that takes any event: it looks only at what the rule asks of."""
     made = ElasticStore(es, "default")
-    installation.install(made, lambda lacking: alerts.template("default", missing_types=lacking))
+    install(made)
     keyword, date = {"type": "keyword", "ignore_above": 1024}, {"type": "date"}
     properties = {
         "@timestamp": date | {"ignore_malformed": True},

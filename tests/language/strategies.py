@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from detector.language import functions, tree
 from detector.language.fields import FieldTable
 from detector.language.tree import Node
+
+Grid: TypeAlias = tuple[list[dict[str, Any]], list[Node]]
+"""Documents, and conditions each of which is asked of every one of them."""
 
 MAPPING: dict[str, dict[str, Any]] = {
     "name": {"type": "keyword"},
@@ -273,8 +277,20 @@ def _merge(source: dict[str, Any], name: str, value: Any) -> None:
     source[name] = [*before, *(value if isinstance(value, list) else [value])]
 
 
+def reproducible(examples: int) -> settings:
+    """The same examples each time: what fails in CI fails here."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 @st.composite
-def grids(draw: st.DrawFn, size: int, *, kind: str) -> tuple[list[dict[str, Any]], list[Node]]:
+def grids(draw: st.DrawFn, size: int, *, kind: str) -> Grid:
     """Documents and trees that share a vocabulary: leaves alone, trees of them, or of any leaf."""
     vocabulary = draw(vocabularies)
     leaf = leaves(vocabulary) | sayings(vocabulary)

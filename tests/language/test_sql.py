@@ -7,28 +7,19 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from detector.errors import LanguageError
 from detector.language import columns, eql, evaluate, sql, tree
 from detector.language.fields import ECS, FieldTypes
 from detector.language.tree import Node
 from tests.language import strategies
+from tests.language.strategies import Grid, reproducible
 
 duckdb = pytest.importorskip("duckdb")
 
 SIZE = 20
 
-reproducible = settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-
-Grid: TypeAlias = tuple[list[dict[str, Any]], list[Node]]
 Row: TypeAlias = tuple[bool, bool]
 
 
@@ -58,13 +49,13 @@ def check(sources: Sequence[dict[str, Any]], nodes: Sequence[Node], types: Field
             assert kept == meant, (eql.condition(node), source, one, admitted, sure)
 
 
-@reproducible
+@reproducible(15)
 @given(grid=strategies.grids(SIZE, kind="leaves"))
 def test_sql_and_residual_together_are_the_meaning_of_each_leaf(grid: Grid) -> None:
     check(*grid, strategies.TYPES)
 
 
-@reproducible
+@reproducible(15)
 @given(grid=strategies.grids(SIZE, kind="any"))
 def test_sql_and_residual_together_are_the_meaning_of_trees(grid: Grid) -> None:
     check(*grid, strategies.TYPES)

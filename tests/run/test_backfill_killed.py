@@ -17,11 +17,10 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.model import Backfilled, Checkpoint, Gap, RunRecord, Window
-from detector.store import gaps, installation, scratch
+from detector.store import gaps, scratch
 from detector.store.elastic import ElasticStore
-from tests.builders import INDEX, iso, shell_event
+from tests.builders import INDEX, install, iso, shell_event
 from tests.faults import proxy
 from tests.faults.proxy import Fault, Proxy
 from tests.processes import started
@@ -63,7 +62,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 def store(es: Elasticsearch, tmp_path: Path) -> ElasticStore:
     (tmp_path / "rule.yaml").write_text(RULE)
     made = ElasticStore(es, "default")
-    installation.install(made, lambda lacking: alerts.template("default", missing_types=lacking))
+    install(made)
     es.indices.create(index=INDEX, mappings=scratch.mappings())
     return made
 

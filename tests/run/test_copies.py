@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.model import Window
 from detector.run import backfill, cycle
 from detector.run.cycle import Report
-from detector.store import installation, scratch
+from detector.store import scratch
 from detector.store.elastic import ElasticStore
 from detector.store.memory import Stored
-from tests.builders import TERMS, make_rule, shell_event
+from tests.builders import TERMS, install, make_rule, shell_event
 
 pytestmark = pytest.mark.node
 
@@ -38,7 +37,7 @@ ELSEWHERE = [
 @pytest.fixture
 def ready(es: Elasticsearch) -> Elasticsearch:
     store = ElasticStore(es, "default")
-    installation.install(store, lambda lacking: alerts.template("default", missing_types=lacking))
+    install(store)
     scratch.template(store, "events", ["logs-cloud_defend*", "*.ds-logs-*", "logs-zeek*"])
     return es
 

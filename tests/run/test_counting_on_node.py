@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.model import Alert, Window
 from detector.run import backfill
-from detector.store import installation, scratch
+from detector.store import scratch
 from detector.store.base import Store
 from detector.store.elastic import ElasticStore
 from detector.store.memory import MemoryStore, Stored
-from tests.builders import INDEX, NOW, TERMS, iso, shell_event
+from tests.builders import INDEX, NOW, TERMS, install, iso, shell_event
 from tests.run.stepwise import at, new_terms_rule, threshold_rule
 
 pytestmark = pytest.mark.node
@@ -65,7 +64,7 @@ def events() -> list[Stored]:
 @pytest.fixture
 def store(es: Elasticsearch) -> Iterator[ElasticStore]:
     made = ElasticStore(es, "default", page_size=50)
-    installation.install(made, lambda lacking: alerts.template("default", missing_types=lacking))
+    install(made)
     scratch.template(made, "events", ["logs-*"])
     scratch.fill(made, events())
     yield made

@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.language import kuery, tree
 from detector.model import Answer, Pair, Question
 from detector.rulefile import queries
-from detector.store import installation, scratch
+from detector.store import scratch
 from detector.store.elastic import ElasticStore
 from detector.store.memory import MemoryStore, Stored
-from tests.builders import NOW, iso, make_rule
+from tests.builders import NOW, install, iso, make_rule
 from tests.run.stepwise import at
 from tests.run.test_machine_learning import record
 from tests.run.test_threat_match import address, event, indicator, rule
@@ -92,7 +91,7 @@ class Weighed(ElasticStore):
 @pytest.fixture
 def store(es: Elasticsearch) -> Iterator[Weighed]:
     made = Weighed(es, "default")
-    installation.install(made, lambda lacking: alerts.template("default", missing_types=lacking))
+    install(made)
     scratch.template(made, "events", ["logs-*"])
     yield made
 

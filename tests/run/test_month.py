@@ -9,14 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.model import Answer, Question, Window
 from detector.run import backfill, cycle
 from detector.run.cycle import Report
-from detector.store import installation, scratch
+from detector.store import scratch
 from detector.store.elastic import ElasticStore
 from detector.store.memory import Stored
-from tests.builders import INDEX, TERMS, make_rule, shell_event
+from tests.builders import INDEX, TERMS, install, make_rule, shell_event
 
 pytestmark = pytest.mark.node
 
@@ -31,7 +30,7 @@ MONTHS = {"2026.02": HALF, "2026.03": HALF}
 @pytest.fixture
 def ready(es: Elasticsearch) -> Elasticsearch:
     store = ElasticStore(es, "default")
-    installation.install(store, lambda lacking: alerts.template("default", missing_types=lacking))
+    install(store)
     scratch.template(store, "events", ["logs-*"])
     return es
 

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.model import Rule, Window
 from detector.run import backfill, cycle
 from detector.run.cycle import Report
-from detector.store import gaps, installation, scratch
+from detector.store import gaps, scratch
 from detector.store.elastic import ElasticStore
 from detector.store.memory import Stored
-from tests.builders import TERMS, make_rule, shell_event, stored
+from tests.builders import TERMS, install, make_rule, shell_event, stored
 
 pytestmark = pytest.mark.node
 
@@ -32,7 +31,7 @@ def ago(**span: float) -> datetime:
 @pytest.fixture
 def store(es: Elasticsearch) -> Iterator[ElasticStore]:
     made = ElasticStore(es, "default", page_size=50)
-    installation.install(made, lambda lacking: alerts.template("default", missing_types=lacking))
+    install(made)
     scratch.template(made, "events", ["logs-*"])
     yield made
 

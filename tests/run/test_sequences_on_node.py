@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.model import Window
 from detector.run import backfill, cycle
 from detector.run.cycle import Report
-from detector.store import installation, reading, scratch
+from detector.store import reading, scratch
 from detector.store.elastic import ElasticStore
 from detector.store.memory import Stored
 from detector.store.reading import Wanted
-from tests.builders import TERMS, iso, make_rule
+from tests.builders import TERMS, install, iso, make_rule
 
 pytestmark = pytest.mark.node
 
@@ -42,7 +41,7 @@ WAITING = make_rule(
 @pytest.fixture
 def store(es: Elasticsearch) -> Iterator[ElasticStore]:
     made = ElasticStore(es, "default", page_size=20)
-    installation.install(made, lambda lacking: alerts.template("default", missing_types=lacking))
+    install(made)
     scratch.template(made, "events", ["logs-*"])
     yield made
 

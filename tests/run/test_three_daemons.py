@@ -23,15 +23,15 @@ from typing import Any
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts, rulefile
+from detector import rulefile
 from detector.model import Leases, Member
 from detector.run.daemon import Daemon, Fixed
 from detector.run.holder import Holder
-from detector.store import installation, scratch
+from detector.store import scratch
 from detector.store.clock import ClusterClock
 from detector.store.elastic import ElasticStore
 from detector.store.leases import ElasticLeases
-from tests.builders import INDEX, TERMS, shell_event
+from tests.builders import INDEX, TERMS, install, shell_event
 from tests.run.test_holder import Kept as KeptStandings
 
 pytestmark = [pytest.mark.node, pytest.mark.slow]
@@ -143,7 +143,7 @@ def prepare(es: Elasticsearch, folder: Path) -> ElasticLeases:
     for n in range(RULES):
         (folder / "rules" / f"{n}.yaml").write_text(RULE.format(n=n))
     store = ElasticStore(es, "default")
-    installation.install(store, lambda missing: alerts.template("default", missing_types=missing))
+    install(store)
     es.indices.create(index=INDEX, mappings=scratch.mappings())
     return ElasticLeases(store, timedelta(seconds=5))
 

@@ -22,11 +22,10 @@ import psutil
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
-from detector.store import indices, installation, privileges
+from detector.store import indices, privileges
 from detector.store.elastic import ElasticStore
 from tests import processes
-from tests.builders import shell_event
+from tests.builders import install, shell_event
 from tests.security.node import Secured
 
 pytestmark = pytest.mark.node
@@ -95,7 +94,7 @@ def daemon(folder: Path, environ: Mapping[str, str]) -> Iterator[Running]:
 def admin(secured: Secured, tmp_path: Path) -> Elasticsearch:
     client = secured.client()
     store = ElasticStore(client, SPACE)
-    installation.install(store, lambda lacking: alerts.template(SPACE, missing_types=lacking))
+    install(store)
     keyword = [{"strings": {"match_mapping_type": "string", "mapping": {"type": "keyword"}}}]
     client.indices.create(index=INDEX, mappings={"dynamic_templates": keyword})
     (tmp_path / "rule.yaml").write_text(RULE)

@@ -11,15 +11,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.errors import Forbidden
 from detector.model import Rule
 from detector.run import cycle
 from detector.run.cycle import Report
-from detector.store import installation, privileges
+from detector.store import privileges
 from detector.store.connection import Patience, connect
 from detector.store.elastic import ElasticStore
-from tests.builders import TERMS, make_rule, shell_event
+from tests.builders import TERMS, install, make_rule, shell_event
 from tests.security.node import Secured
 
 pytestmark = pytest.mark.node
@@ -66,7 +65,7 @@ class Place:
 def admin(secured: Secured) -> Elasticsearch:
     client = secured.client()
     store = ElasticStore(client, SPACE)
-    installation.install(store, lambda lacking: alerts.template(SPACE, missing_types=lacking))
+    install(store)
     return client
 
 

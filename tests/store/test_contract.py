@@ -27,11 +27,11 @@ from detector.model import (
     Search,
     Window,
 )
-from detector.store import installation, scratch
+from detector.store import scratch
 from detector.store.base import Store
 from detector.store.elastic import ElasticStore
 from detector.store.memory import MemoryStore, Stored
-from tests.builders import INDEX, NOW, TERMS, iso, make_rule, shell_event
+from tests.builders import INDEX, NOW, TERMS, install, iso, make_rule, shell_event
 
 WINDOW = Window(NOW - timedelta(minutes=6), NOW)
 PAGE = 10
@@ -58,17 +58,13 @@ class OnElasticsearch:
     def __init__(self, es: Elasticsearch) -> None:
         self._es = es
         self.store = ElasticStore(es, "contract", page_size=PAGE)
-        installation.install(self.store, alerts_template)
+        install(self.store)
 
     def add(self, documents: Iterable[Stored]) -> None:
         lines: list[Any] = []
         for document in documents:
             lines += [{"index": {"_index": document.index, "_id": document.id}}, document.source]
         assert not self._es.bulk(operations=lines, refresh=True)["errors"]
-
-
-def alerts_template(lacking: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-    return alerts.template("contract", missing_types=set(lacking))
 
 
 @pytest.fixture(params=["memory", pytest.param("elasticsearch", marks=pytest.mark.node)])

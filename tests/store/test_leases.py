@@ -10,7 +10,6 @@ from datetime import timedelta
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.errors import NotSetUp
 from detector.model import Checkpoint, Leases, Member
 from detector.store import indices, inspection, installation
@@ -18,16 +17,10 @@ from detector.store.base import LeaseTable
 from detector.store.elastic import ElasticStore
 from detector.store.leases import ElasticLeases
 from detector.store.memory import MemoryLeases
-from tests.builders import NOW
+from tests.builders import NOW, install
 
 SECOND = timedelta(seconds=1)
 ONE = Member("host:1:a", 7, "2:abc", (0, 1), "here", NOW)
-
-
-def install(store: ElasticStore) -> list[installation.Installed]:
-    return installation.install(
-        store, lambda missing: alerts.template("leases", missing_types=missing)
-    )
 
 
 def installed(es: Elasticsearch) -> ElasticStore:
