@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from detector import packaged, rulefile
+from detector.detect import threshold, verdict
 from detector.language import evaluate, tree
 from detector.model import Problem, Rule
 from detector.rulefile import Loaded
@@ -560,6 +561,13 @@ def test_query_rule_is_read_in_its_language_with_its_filters(
     assert where is not None
     assert not isinstance(where, tree.Sequence | tree.Sample | tree.Piped)
     assert evaluate.matches(where, event) is held
+
+
+def test_a_threshold_of_all_events_may_be_written_as_older_kibanas_did(tmp_path: Path) -> None:
+    text = QUERY.replace("type: query", "type: threshold") + "query: a:b\n"
+    (rule,) = load(tmp_path, one_yaml=text + "threshold: {field: '', value: 5}\n").rules
+    assert threshold.limits(rule).by == ()
+    assert [one.title for one in verdict.questions(rule)] == ["query"]
 
 
 def test_kql_that_cannot_be_read_has_its_place(tmp_path: Path) -> None:

@@ -54,12 +54,10 @@ class Candidate:
 def limits(rule: Rule) -> Limits:
     """What the rule says under `threshold`, in Kibana's words."""
     written = rule.parameters["threshold"]
-    named = written.get("field") or []
-    other = written.get("cardinality") or []
     return Limits(
-        by=(named,) if isinstance(named, str) else tuple(named),
+        by=tuple(written["field"]),
         least=written["value"],
-        distinct=tuple((one["field"], one["value"]) for one in other),
+        distinct=tuple((one["field"], one["value"]) for one in written.get("cardinality") or ()),
     )
 
 

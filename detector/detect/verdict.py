@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from detector.detect import threshold
 from detector.language import evaluate, tree
 from detector.language.explain import Answer, Explanation, explain
 from detector.language.fields import ECS, FieldTypes
@@ -145,7 +146,7 @@ def _grouping(rule: Rule) -> list[str]:
     """The fields whose values decide together with those of other events."""
     match rule.type:
         case "threshold":
-            return [name for name in _threshold(rule)["field"] if name]
+            return list(threshold.limits(rule).by)
         case "new_terms":
             return list(rule.parameters.get("new_terms_fields") or ())
         case "threat_match":
@@ -159,13 +160,11 @@ def _grouping(rule: Rule) -> list[str]:
 def _needs(rule: Rule, values: Mapping[str, list[Any]]) -> str:
     match rule.type:
         case "threshold":
-            threshold = _threshold(rule)
+            limits = threshold.limits(rule)
             several = "".join(
-                f", with {one['value']} different values of {one['field']}"
-                for one in threshold.get("cardinality") or ()
+                f", with {least} different values of {name}" for name, least in limits.distinct
             )
-            count = threshold["value"]
-            such = f"{count} such event{'s' if count > 1 else ''}"
+            such = f"{limits.least} such event{'s' if limits.least > 1 else ''}"
             return f"{such}{_alike(values)}{several}"
         case "new_terms":
             since = rule.parameters.get("history_window_start", "the history window")
@@ -195,12 +194,6 @@ def _alike(values: Mapping[str, list[Any]]) -> str:
         f"{name} = {', '.join(map(str, found[:5]))}" for name, found in values.items() if found
     ]
     return f" of {', '.join(shown)}" if shown else ""
-
-
-def _threshold(rule: Rule) -> Mapping[str, Any]:
-    given = dict(rule.parameters.get("threshold") or {"value": 1})
-    named = given.get("field") or []
-    return given | {"field": [named] if isinstance(named, str) else named}
 
 
 def _all(nodes: tuple[Node, ...] | list[Node]) -> Node:

@@ -188,4 +188,5 @@ def _toml_forms(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    """A list, where one name or none may stand for it."""
+    return [value] * (value != "") if isinstance(value, str) else value

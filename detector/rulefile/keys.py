@@ -122,9 +122,9 @@ class Cardinality(Table):
 
 
 class Threshold(Table):
-    """So many events with the same values in `field`."""
+    """So many events with the same values in `field`; of all events where it is empty."""
 
-    field: Listed
+    field: Annotated[Listed, BeforeValidator(lambda value: [] if value == "" else value)]
     value: Annotated[int, Field(ge=1)]
     cardinality: list[Cardinality] = []
 

@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from detector import rulefile
 from detector.cli.compiling import compiled_rule
-from detector.language import tree
+from detector.language import analysed
+from detector.language.fields import ECS
 from detector.model import Rule
 
 How: TypeAlias = Literal["whole", "residual", "passed on", "unsupported", "crashed"]
@@ -84,9 +85,7 @@ def judged(rule: Rule) -> Asked:
 
 
 def passed_on(rule: Rule) -> bool:
-    if rule.where is None:
-        return True
-    return any(part.meaning is None for part in tree.sent(rule.where))
+    return rule.where is None or not analysed.answerable(rule.where, ECS)
 
 
 def by_reason(some: Iterable[Asked]) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ import pytest
 from detector import rulefile
 from detector.cli.scan import SCANNED
 from detector.detect import DETECTORS
+from detector.rulefile.check import LANGUAGES
 from tests.corpus import table
 from tests.language import shared
 
@@ -54,3 +55,14 @@ def test_the_document_names_every_type_and_what_runs() -> None:
     assert {kind for kind, runs, _ in rows if runs == "yes"} == set(DETECTORS) == rulefile.RUN
     assert {kind for kind, runs, _ in rows if runs == "no"} == {"esql", "saved_query"}
     assert {kind for kind, _, scanned in rows if scanned == "yes"} == SCANNED
+
+
+def test_the_document_names_the_languages_of_every_type() -> None:
+    names = {"KQL": "kuery", "Lucene": "lucene", "EQL": "eql", "ES\\|QL": "esql"}
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (?:yes|no)\b", DOCUMENT, re.MULTILINE)
+    told = {
+        kind: tuple(names[word] for word in languages.replace(",", "").split() if word in names)
+        for kind, languages in rows
+    }
+    saved = {"saved_query": ()}  # whatever its language is, it stands elsewhere
+    assert told == {kind: LANGUAGES.get(kind, ()) for kind in told} | saved
