@@ -70,6 +70,18 @@ class Indicators:
     batch: int = 9_000
 
 
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """Matches with the same values in the fields `by` share an alert, `duration` long.
+
+    Without `missing`, a match that lacks one of the fields makes an alert of its own.
+    """
+
+    by: tuple[str, ...]
+    duration: timedelta
+    missing: bool = True
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """What a detection engineer wrote, read and checked. Compared and hashed by identity.
@@ -113,6 +125,7 @@ class Rule:
     shadow: bool = False
     warnings: tuple[str, ...] = ()
     indicators: Indicators | None = None
+    suppression: Suppression | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +212,8 @@ class Earlier:
     """A question to the store: what alerts of this rule bear one of `keys` and reach into `window`.
 
     Sees every alert written before it is asked: those of a `shadow` rule or those of all others.
-    `after` is the id at which a page ended.
+    `after` is the id at which a page ended. With `suppression` the keys and spans are those of
+    alerts that matches are suppressed into.
     """
 
     rule_id: str
@@ -207,16 +221,22 @@ class Earlier:
     keys: tuple[str, ...]
     after: str | None = None
     shadow: bool = False
+    suppression: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Alerted:
-    """What an alert has said: the events of `key` from `first` to `last`, both inside."""
+    """What an alert has said: the events of `key` from `first` to `last`, both inside.
+
+    It lies in `index`, and is `closed` where somebody has dealt with it.
+    """
 
     key: str
     first: datetime
     last: datetime
     id: str
+    index: str = ""
+    closed: bool = False
 
 
 Question: TypeAlias = Search | Buckets | Earlier
@@ -285,15 +305,41 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Alike:
+    """What stands for matches of the same values: `count` different ones, from `first` to `last`.
+
+    A term's values are all those of its field, in one order; none where it is missing. `key` is
+    equal for equal terms.
+    """
+
+    key: str
+    terms: tuple[tuple[str, tuple[Scalar, ...]], ...]
+    count: int
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """The documents that together make one alert; `time` orders matches inside a window.
 
-    With a `group` they are what shows it; otherwise they are all there is.
+    With a `group` they are what shows it; otherwise they are all there is. `alike` are the matches
+    it stands for, itself among them.
     """
 
     documents: tuple[Document, ...]
     time: datetime
     group: Group | None = None
+    alike: Alike | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What the alert `id` in `index` stands for by now."""
+
+    id: str
+    index: str
+    alike: Alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,11 +353,14 @@ class Ask:
 class Found:
     """What a detection yields when it has matches: written before the detection goes on.
 
-    `warnings` are said with the run.
+    `warnings` are said with the run. So many more matches were `suppressed` into alerts; `updates`
+    tell of those that were there before.
     """
 
     matches: tuple[Match, ...] = ()
     warnings: tuple[str, ...] = ()
+    suppressed: int = 0
+    updates: tuple[Update, ...] = ()
 
 
 Detection: TypeAlias = Generator[Ask | Found, tuple[Page, ...] | None, None]
@@ -343,7 +392,7 @@ class Alert:
     """The document written to `index` under the deterministic `id`; `time` is its match's.
 
     `blocks` are the building blocks of a match of several documents: written before it, and not
-    counted.
+    counted. `alike` is its match's.
     """
 
     id: str
@@ -351,6 +400,16 @@ class Alert:
     document: dict[str, Any]
     time: datetime
     blocks: tuple[Alert, ...] = ()
+    alike: Alike | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the alert `id` in `index` has to say: the `fields` of how much it stands for by now."""
+
+    id: str
+    index: str
+    fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,10 +227,10 @@ def test_look_back_shorter_than_the_interval_warns_of_a_gap(tmp_path: Path) -> N
 
 
 def test_what_is_not_done_for_a_rule_is_said(tmp_path: Path) -> None:
-    text = RULE + "alert_suppression: {group_by: [host.name]}\n"
+    text = RULE + "actions: [{id: mail}]\n"
     problem = only(load(tmp_path, one_yaml=text).problems)
     assert (problem.level, problem.line) == ("warning", 11)
-    assert "suppressed" in problem.message
+    assert "actions" in problem.message
 
 
 HEAD = RULE[: RULE.index("query")]

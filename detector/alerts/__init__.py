@@ -7,10 +7,12 @@ from detector.alerts.identity import alert_id, needed_fields, rule_uuid
 from detector.alerts.letters import letter
 from detector.alerts.loops import looped
 from detector.alerts.mapping import template
+from detector.alerts.suppression import changed
 
 __all__ = [
     "alert_id",
     "build",
+    "changed",
     "flood",
     "letter",
     "looped",

@@ -5,7 +5,9 @@ Documents that only show what a group of events has in common make one alert tog
 
 from __future__ import annotations
 
-from detector.alerts import group, layers, terms
+from dataclasses import replace
+
+from detector.alerts import group, layers, suppression, terms
 from detector.model import Alert, Execution, Match, Rule
 
 
@@ -16,6 +18,14 @@ def build(match: Match, rule: Rule, execution: Execution) -> Alert:
     under the same rule and space has the same id and index, whenever it is built; so have the
     `blocks` of a match of several documents.
     """
+    alert = _built(match, rule, execution)
+    if match.alike is None:
+        return alert
+    document = alert.document | suppression.fields(match.alike)
+    return replace(alert, document=document, alike=match.alike)
+
+
+def _built(match: Match, rule: Rule, execution: Execution) -> Alert:
     if match.group is not None:
         return terms.build(match, match.group, rule, execution)
     if len(match.documents) > 1:

@@ -92,9 +92,13 @@ def _moved(rule: Rule, name: str) -> Rule:
 def _together(rules: Sequence[Rule]) -> list[list[tuple[Rule, Example]]]:
     """Which examples may lie in one index: some must not see others' events or indicators."""
     each = [(rule, example) for rule in rules for example in rule.examples]
-    shared = [one for one in each if not (one[0].stepwise or one[0].indicators)]
-    alone = [[one] for one in each if one[0].stepwise or one[0].indicators]
+    alone = [[one] for one in each if _by_itself(one[0])]
+    shared = [one for one in each if not _by_itself(one[0])]
     return [shared, *alone] if shared else alone
+
+
+def _by_itself(rule: Rule) -> bool:
+    return rule.stepwise or rule.indicators is not None or rule.suppression is not None
 
 
 def _show(rules: Sequence[Rule], outcomes: Sequence[Outcome], failed: Sequence[Outcome]) -> None:

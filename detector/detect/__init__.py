@@ -12,10 +12,20 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TypeAlias
 
-from detector.detect import eql, machine_learning, new_terms, query, threat_match, threshold
+from detector import questions
+from detector.detect import (
+    eql,
+    machine_learning,
+    new_terms,
+    query,
+    suppressing,
+    threat_match,
+    threshold,
+)
+from detector.detect.recounting import Again
 from detector.errors import RuleError
 from detector.language import datemath, tree
-from detector.model import Detection, Rule, Search, Window
+from detector.model import Detection, Match, Rule, Search, Window
 
 Detector: TypeAlias = Callable[[Rule, Window, tuple[str, ...]], Detection]
 
@@ -34,14 +44,26 @@ def searches(rule: Rule, window: Window) -> tuple[Search, ...]:
     return eql.searches(seen_from(window.end, rule), window)
 
 
-def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detection:
+def detect(
+    rule: Rule,
+    window: Window,
+    fields: tuple[str, ...] = (),
+    named: Callable[[Match], str] = suppressing.by_place,
+) -> Detection:
     """The detection of `rule` over `window`; its documents carry `fields` beside their source.
 
+    `named` is equal for matches that are the same, and is the id of the alert each would make.
     Raises `RuleError` for a rule that cannot run.
     """
     if rule.unsupported or rule.type not in DETECTORS:
         raise RuleError(rule.unsupported or f"rules of type `{rule.type}` cannot run yet")
-    return DETECTORS[rule.type](seen_from(window.end, rule), window, fields)
+    rule = seen_from(window.end, rule)
+    detector, asked = DETECTORS[rule.type], rule.suppression
+    if asked is None:
+        return detector(rule, window, fields)
+    fields = tuple(dict.fromkeys((*fields, questions.EVENT_TIME, *asked.by)))
+    again = Again(rule, asked, window, fields, detector)
+    return suppressing.suppressed(detector(rule, window, fields), again, named)
 
 
 def seen_from(now: datetime, rule: Rule) -> Rule:

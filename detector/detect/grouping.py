@@ -75,7 +75,7 @@ def terms(by: Sequence[str], bucket: Bucket) -> Terms:
     return tuple(zip(by, bucket.key, strict=True))
 
 
-def key(terms_: Terms) -> str:
+def key(terms_: Iterable[tuple[str, Any]]) -> str:
     """What stands for these terms in every alert of a rule."""
     text = json.dumps([list(term) for term in terms_], separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -88,7 +88,7 @@ class Inquiry:
 
     def seeds(self, role: int, documents: Iterable[Document], reach: Reach) -> Iterator[Seed]:
         for document in documents:
-            time = _instant(document, self.joined.time_field)
+            time = instant(document, self.joined.time_field)
             found = self.keys.of(role, joining.texts(document), reach.among)
             if found and isinstance(time, datetime):
                 yield Seed(time, role, tuple(found))
@@ -116,9 +116,9 @@ class Inquiry:
         """Whether the event is new to this window; one whose time cannot be read is."""
         if self.by_event_time:
             return self.window.start <= document.time < self.window.end
-        time = _instant(document, self.window_field)
+        time = instant(document, self.window_field)
         if time is None and self.rule.timestamp_fallback:
-            time = _instant(document, questions.EVENT_TIME)
+            time = instant(document, questions.EVENT_TIME)
         if isinstance(time, datetime):
             return self.window.start <= time < self.window.end
         return time is not None
@@ -151,7 +151,7 @@ def _around(start: datetime, end: datetime, span: timedelta) -> Window:
     return Window(start - min(span, before), end + min(span + MILLISECOND, after))
 
 
-def _instant(document: Document, name: str) -> datetime | bool | None:
+def instant(document: Document, name: str) -> datetime | bool | None:
     """The time in a field, in milliseconds; None without one, True where it cannot be read."""
     values = evaluate.values(document.fields, name) or evaluate.values(document.source, name)
     if not values:

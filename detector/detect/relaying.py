@@ -11,8 +11,12 @@ def relayed(
     detection: Detection,
     turned: Callable[[Found], Detection],
     heard: Callable[[tuple[Page, ...]], None] = lambda _: None,
+    asking: Callable[[Ask], None] = lambda _: None,
 ) -> Detection:
-    """What `turned` makes of each finding, which may ask as well; `heard` is shown each answer."""
+    """What `turned` makes of each finding, which may ask as well.
+
+    `asking` is shown each question of the detection, `heard` each answer.
+    """
     reply: tuple[Page, ...] | None = None
     while True:
         try:
@@ -21,6 +25,7 @@ def relayed(
             return
         reply = None
         if isinstance(step, Ask):
+            asking(step)
             reply = yield step
             heard(reply or ())
         else:

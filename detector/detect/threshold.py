@@ -7,13 +7,16 @@ values are not counted again, so that views which overlap do not alert twice.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeAlias
 
 from detector import questions
 from detector.detect import grouping
 from detector.detect.grouping import Inquiry, Said, Terms
+from detector.language import evaluate
 from detector.language.tree import Scalar
 from detector.model import (
     Bucket,
@@ -49,6 +52,61 @@ class Candidate:
     terms: Terms
     pieces: tuple[Window, ...]
     group: Group
+
+
+Counted: TypeAlias = tuple[datetime, tuple[frozenset[Scalar], ...]]
+"""When an event was, and its values of the fields that have to have several."""
+
+
+@dataclass(slots=True)
+class Replay:
+    """How often events of the same values were enough, since the first of them: what is suppressed.
+
+    `seen` begins with the alert that the others are suppressed into, and ends where its run ends.
+    """
+
+    rule: Rule
+    seen: Window
+    events: list[Counted] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return len(self._told())
+
+    @property
+    def last(self) -> datetime | None:
+        return max(self._told(), default=None)
+
+    def add(self, match: Match, time: datetime) -> None:
+        (event,) = match.documents
+        names = [name for name, _ in limits(self.rule).distinct]
+        held = (evaluate.values(event.fields, one) for one in names)
+        self.events.append((time, tuple(map(frozenset, held))))
+
+    def _told(self) -> list[datetime]:
+        """The last event of each time that they were enough, none of them counted twice."""
+        asked, told, begin = limits(self.rule), list[datetime](), 0
+        events = sorted(self.events, key=lambda event: event[0])
+        times = [time for time, _ in events]
+        for _, view in grouping.views(self.rule, self.seen):
+            begin, end = max(begin, bisect_left(times, view.start)), bisect_left(times, view.end)
+            if _enough(asked, events[begin:end]):
+                told.append(times[end - 1])
+                begin = end
+        return told
+
+
+def _enough(asked: Limits, events: Sequence[Counted]) -> bool:
+    """Whether they are as many, with as many different values, as the rule says."""
+    if len(events) < max(asked.least, 1):
+        return False
+    different = (
+        {value for _, values in events for value in values[number]}
+        for number in range(len(asked.distinct))
+    )
+    return all(
+        len(values) >= least for values, (_, least) in zip(different, asked.distinct, strict=True)
+    )
 
 
 def limits(rule: Rule) -> Limits:

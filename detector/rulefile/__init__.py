@@ -14,7 +14,7 @@ from typing import Any
 from detector import packaged
 from detector.errors import Place
 from detector.language import tree
-from detector.model import Example, Problem, Rule
+from detector.model import Example, Problem, Rule, Suppression
 from detector.rulefile import check, compared, examples, forms, queries
 from detector.rulefile.examples import Beside
 from detector.rulefile.keys import Keys
@@ -29,7 +29,6 @@ from detector.text.document import Text
 UNTUNED = Tuning()
 
 _NOT_APPLIED = {
-    "alert_suppression": "alerts are not suppressed yet: each match makes one",
     "actions": "actions are not run",
     "response_actions": "response actions are not run",
 }
@@ -261,6 +260,20 @@ def _rule(keys: Keys, parameters: Mapping[str, Any]) -> Rule:
         stepwise=keys.type in STEPWISE,
         shadow=keys.mode == "shadow",
         history=durations.ago(parameters.get("history_window_start", "now")),
+        suppression=_suppression(keys, parameters),
+    )
+
+
+def _suppression(keys: Keys, parameters: Mapping[str, Any]) -> Suppression | None:
+    """Without a duration an alert stands for an interval: what Kibana's next run would not see."""
+    asked = keys.alert_suppression
+    if asked is None:
+        return None
+    counted = parameters["threshold"]["field"] if keys.type == "threshold" else ()
+    return Suppression(
+        by=(*asked.group_by, *filter(None, counted)),
+        duration=asked.duration.length if asked.duration else durations.parse(keys.interval),
+        missing=asked.missing_fields_strategy != "doNotSuppress",
     )
 
 

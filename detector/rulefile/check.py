@@ -146,6 +146,7 @@ def _misfits(data: Mapping[str, Any]) -> Iterator[Fault]:
                 (key,), f"`{key}` means nothing in a rule of type `{kind}`", level="warning"
             )
     yield from _language(data, kind)
+    yield from _suppression(data, kind)
 
 
 def _language(data: Mapping[str, Any], kind: str) -> Iterator[Fault]:
@@ -153,6 +154,23 @@ def _language(data: Mapping[str, Any], kind: str) -> Iterator[Fault]:
     if known and isinstance(language, str) and language not in known:
         message = f"`language` must be {_names(known)} in a rule of type `{kind}`"
         yield Fault(("language",), message, nearest(language, known))
+
+
+def _suppression(data: Mapping[str, Any], kind: str) -> Iterator[Fault]:
+    """The alerts of a threshold rule are alike by what it counts; others have to say by what."""
+    key, asked = "alert_suppression", data.get("alert_suppression")
+    if not isinstance(asked, Mapping):
+        return
+    if kind != "threshold" and "group_by" not in asked:
+        hint = "the one to three fields whose values alerts share"
+        yield Fault((key,), "`group_by` is missing", hint)
+    if kind == "threshold" and "duration" not in asked:
+        yield Fault((key,), "`duration` is missing", "a rule of type `threshold` needs it")
+    for name in ("group_by", "missing_fields_strategy"):
+        if kind == "threshold" and name in asked:
+            hint = "its alerts are suppressed by the fields of `threshold`"
+            message = f"`{name}` means nothing in a rule of type `threshold`"
+            yield Fault((key, name), message, hint)
 
 
 def _names(names: tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@ The names are those of Kibana's common and type-specific rule parameters; `examp
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -105,12 +106,22 @@ class Lasting(Table):
     value: Annotated[int, Field(ge=1)]
     unit: Literal["s", "m", "h"]
 
+    @property
+    def length(self) -> timedelta:
+        """As a length of time."""
+        return durations.parse(f"{self.value}{self.unit}")
+
+
+def _lasts(lasting: Lasting) -> None:
+    """Raises `DetectorError` for what is too long a time."""
+    durations.parse(f"{lasting.value}{lasting.unit}")
+
 
 class Suppression(Table):
     """Which alerts are one."""
 
-    group_by: Annotated[Listed, Field(min_length=1, max_length=5)] = []
-    duration: Lasting | None = None
+    group_by: Annotated[Listed, Field(min_length=1, max_length=3)] = []
+    duration: Annotated[Lasting, accepted_by(_lasts)] | None = None
     missing_fields_strategy: Literal["suppress", "doNotSuppress"] | None = None
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal
 
 from detector import alerts
@@ -19,6 +20,7 @@ from detector.errors import DetectorError, Rejected, StoreError, TimedOut, Unava
 from detector.model import (
     Alert,
     Ask,
+    Change,
     Detection,
     Execution,
     Failure,
@@ -29,6 +31,7 @@ from detector.model import (
     Rule,
     RunRecord,
     Status,
+    Update,
     Window,
 )
 from detector.run import schedule
@@ -206,11 +209,15 @@ def begin(rule: Rule, window: Window, kind: Kind, execution: Execution, budget: 
     """A run that has not asked anything yet; one of a rule that cannot run fails when it does."""
     try:
         fields = alerts.needed_fields(rule, execution.identity)
-        detection = detect(rule, window, fields)
+        detection = detect(rule, window, fields, partial(_name, rule, execution))
     except Exception as error:  # noqa: BLE001 - a rule's fault ends its own run, not the cycle
         detection = _failing(error)
     said = list(rule.warnings)
     return Run(rule, window, kind, execution, budget, detection, warnings=said)
+
+
+def _name(rule: Rule, execution: Execution, match: Match) -> str:
+    return alerts.alert_id(match, rule, execution)
 
 
 def _failing(error: Exception) -> Detection:
@@ -324,6 +331,9 @@ def _write(store: Store, runs: Sequence[Run], *, dry: bool) -> None:
         for run in runs:
             run.fail(error)
         return
+    if not dry:
+        for run in runs:
+            _change(store, run, [one for one in found[run].values() if one.id in known])
     for run, built in fresh.items():
         if dry:
             run.created += len(built)
@@ -354,6 +364,7 @@ def _build(run: Run) -> dict[str, Alert]:
     found = run.step if isinstance(run.step, Found) else Found()
     for text in found.warnings:
         run.warn(text)
+    run.matches += found.suppressed
     built: dict[str, Alert] = {}
     origin: dict[str, Match] = {}
     for match in found.matches:
@@ -421,6 +432,26 @@ def _create(store: Store, fresh: dict[Run, list[Alert]]) -> None:
                 run.fail(Unavailable(f"an alert cannot be written for now: {reason}"))
             if reason := written.refused.get(alert.id):
                 run.letters.note(reason)
+
+
+def _change(store: Store, run: Run, existing: Sequence[Alert]) -> None:
+    """Let alerts that were there before say how much they stand for by now."""
+    found = run.step if isinstance(run.step, Found) else Found()
+    stand = [Update(one.id, one.index, one.alike) for one in existing if one.alike]
+    now = run.execution.time
+    changes = [
+        Change(one.id, one.index, alerts.changed(one.alike, now))
+        for one in (*found.updates, *stand)
+    ]
+    if not changes or run.error:
+        return
+    began = time.monotonic()
+    try:
+        store.change_alerts(changes)
+    except StoreError as error:
+        run.fail(error)
+    run.write_ms += int((time.monotonic() - began) * 1000)
+    run.wrote = True
 
 
 def _create_blocks(store: Store, fresh: dict[Run, list[Alert]]) -> None:

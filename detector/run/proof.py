@@ -15,7 +15,8 @@ def matches(store: Store, rule: Rule, window: Window, execution: Execution) -> d
     Raises the `StoreError` of a search that failed.
     """
     found: dict[str, Match] = {}
-    detection = detect(rule, window, alerts.needed_fields(rule, execution.identity))
+    fields = alerts.needed_fields(rule, execution.identity)
+    detection = detect(rule, window, fields, lambda match: alerts.alert_id(match, rule, execution))
     reply: tuple[Page, ...] | None = None
     try:
         while True:

@@ -9,6 +9,7 @@ from detector.model import (
     Alert,
     Answer,
     Backfilled,
+    Change,
     Checkpoint,
     Leases,
     Letter,
@@ -56,6 +57,13 @@ class Store(Protocol):
         An alert refused for good is kept as a dead letter with the reason; one not taken for now is
         held. Raises `StoreError` when the store answers nothing: some may have been written, and
         writing all of them again is right.
+        """
+
+    def change_alerts(self, changes: Sequence[Change]) -> None:
+        """Let alerts say what they stand for by now; nothing else of them is touched.
+
+        Compare and set, so that what people do to an alert at the same time stays. An alert never
+        says less than it has said; one that is not there is left out. Raises `StoreError`.
         """
 
     def bury(self, letters: Sequence[Letter]) -> None:

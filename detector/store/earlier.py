@@ -6,18 +6,15 @@ Both ends of an alert's span lie inside it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from detector.model import Alerted, Earlier, Page, Source
-from detector.store import msearch
+from detector.store import msearch, standing
 from detector.store.msearch import Asked, Json
 
 RULE = "kibana.alert.rule.rule_id"
-KEY = "detector.key"
-START = "detector.span.start"
-END = "detector.span.end"
 ID = "kibana.alert.uuid"
 SHADOW = "_shadow"
 """What the names of the alerts of shadow rules have behind their space."""
@@ -26,24 +23,42 @@ SIZE = 5_000
 """Alerts of a page."""
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Where an alert has what stands for its terms, and the time it speaks of."""
+
+    key: str
+    start: str
+    end: str
+
+
+GROUP = Names("detector.key", "detector.span.start", "detector.span.end")
+SUPPRESSION = Names(standing.KEY, standing.START, standing.END)
+
+
 def ask(question: Earlier, alerts: str) -> Asked[Earlier]:
     """The request for one page; `alerts` is the alias of the space, which need not be there."""
     form = "strict_date_optional_time"
     start, end = (msearch.stamp(t) for t in (question.window.start, question.window.end))
+    names = _names(question)
     body: Json = {
         "size": SIZE,
         "query": {
             "bool": {
                 "filter": [
                     {"term": {RULE: question.rule_id}},
-                    {"terms": {KEY: list(question.keys)}},
-                    {"range": {START: {"lt": end, "format": form}}},
-                    {"range": {END: {"gte": start, "format": form}}},
+                    {"terms": {names.key: list(question.keys)}},
+                    {"range": {names.start: {"lt": end, "format": form}}},
+                    {"range": {names.end: {"gte": start, "format": form}}},
                 ]
             }
         },
         "_source": False,
-        "fields": [KEY, *({"field": name, "format": form} for name in (START, END))],
+        "fields": [
+            names.key,
+            standing.STATUS,
+            *({"field": name, "format": form} for name in (names.start, names.end)),
+        ],
         "sort": [{ID: {"order": "asc", "unmapped_type": "keyword"}}],
         "track_total_hits": False,
     }
@@ -65,7 +80,7 @@ def read(asked: Asked[Earlier], response: Mapping[str, Any]) -> Page:
         next=replace(asked.search, after=hits[-1]["sort"][0]) if len(hits) == SIZE else None,
         hits=len(hits),
         took_ms=response.get("took", 0),
-        earlier=tuple(_alerted(hit) for hit in hits),
+        earlier=tuple(_alerted(asked.search, hit) for hit in hits),
     )
     lacking = msearch.lack(response)
     return lacking.noted(page) if lacking else page
@@ -75,17 +90,32 @@ def said(question: Earlier, id_: str, alert: Source, index: str) -> Alerted | No
     """The same of an alert as it was written; None where it is none of those asked for."""
     if (f"{SHADOW}-" in index) != question.shadow:
         return None
-    if alert.get(KEY) not in question.keys or alert.get(RULE) != question.rule_id:
+    names = _names(question)
+    if alert.get(names.key) not in question.keys or alert.get(RULE) != question.rule_id:
         return None
-    first, last = _instant(alert[START]), _instant(alert[END])
+    if names.start not in alert:
+        return None
+    first, last = _instant(alert[names.start]), _instant(alert[names.end])
     if first >= question.window.end or last < question.window.start:
         return None
-    return Alerted(alert[KEY], first, last, id_)
+    closed = alert.get(standing.STATUS) == standing.CLOSED
+    return Alerted(alert[names.key], first, last, id_, index, closed)
 
 
-def _alerted(hit: Mapping[str, Any]) -> Alerted:
-    held = hit["fields"]
-    return Alerted(held[KEY][0], _instant(held[START][0]), _instant(held[END][0]), str(hit["_id"]))
+def _alerted(question: Earlier, hit: Mapping[str, Any]) -> Alerted:
+    held, names = hit["fields"], _names(question)
+    return Alerted(
+        key=held[names.key][0],
+        first=_instant(held[names.start][0]),
+        last=_instant(held[names.end][0]),
+        id=str(hit["_id"]),
+        index=str(hit["_index"]),
+        closed=standing.CLOSED in held.get(standing.STATUS, ()),
+    )
+
+
+def _names(question: Earlier) -> Names:
+    return SUPPRESSION if question.suppression else GROUP
 
 
 def _instant(text: str) -> datetime:

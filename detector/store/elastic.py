@@ -14,6 +14,7 @@ from detector.model import (
     Alert,
     Answer,
     Backfilled,
+    Change,
     Checkpoint,
     Letter,
     Question,
@@ -22,7 +23,7 @@ from detector.model import (
     Survey,
     Written,
 )
-from detector.store import bulk, indices, shapes, writing
+from detector.store import bulk, indices, shapes, updating, writing
 from detector.store.bulk import Item, Operation, refusal
 from detector.store.clock import ClusterClock
 from detector.store.connection import (
@@ -121,6 +122,9 @@ class ElasticStore:
 
     def write_alerts(self, alerts: Sequence[Alert]) -> Written:
         return writing.Writer(self.connection, self.names).write(alerts)
+
+    def change_alerts(self, changes: Sequence[Change]) -> None:
+        updating.update(self.connection, changes)
 
     def bury(self, letters: Sequence[Letter]) -> None:
         writing.bury(self.connection, self.names.deadletter, letters)

@@ -22,6 +22,7 @@ from detector.model import (
     Answer,
     Backfilled,
     Buckets,
+    Change,
     Checkpoint,
     Cursor,
     Document,
@@ -38,7 +39,7 @@ from detector.model import (
     Written,
 )
 from detector.questions import finding
-from detector.store import bucketing, earlier
+from detector.store import bucketing, earlier, standing
 from detector.store.sifting import Unread, sifted
 
 
@@ -158,6 +159,13 @@ class MemoryStore:
             (existing if alert.id in self.alerts else created).add(alert.id)
             self.alerts.setdefault(alert.id, alert)
         return Written(frozenset(created), frozenset(existing))
+
+    def change_alerts(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            alert = self.alerts.get(change.id)
+            fields = alert and standing.changes(alert.document, change.fields)
+            if alert and fields:
+                self.alerts[alert.id] = replace(alert, document=alert.document | fields)
 
     def bury(self, letters: Sequence[Letter]) -> None:
         for letter in letters:

@@ -11,6 +11,7 @@ from detector.errors import Unavailable
 from detector.model import (
     Alert,
     Answer,
+    Change,
     Checkpoint,
     Question,
     Rule,
@@ -27,7 +28,9 @@ from detector.store.memory import MemoryStore, Stored
 from detector.windows import closed, without
 from tests.builders import INDEX, NOW, TERMS, shell_event
 
-Call: TypeAlias = Literal["search", "survey", "known", "write", "checkpoints", "save", "record"]
+Call: TypeAlias = Literal[
+    "search", "survey", "known", "write", "change", "checkpoints", "save", "record"
+]
 Fault: TypeAlias = Literal["fails", "crashes", "answer lost"] | Callable[[], None]
 
 
@@ -95,6 +98,12 @@ class Lab(MemoryStore):
             super().write_alerts(alerts[: (len(alerts) + 1) // 2])
             raise Unavailable("half of it was written")
         return super().write_alerts(alerts)
+
+    def change_alerts(self, changes: Sequence[Change]) -> None:
+        if self._step("change"):
+            super().change_alerts(changes[: (len(changes) + 1) // 2])
+            raise Unavailable("half of it was written")
+        super().change_alerts(changes)
 
     def checkpoints(self, rule_ids: Collection[str]) -> dict[str, Checkpoint]:
         self._step("checkpoints")
