@@ -160,7 +160,7 @@ class _Suppressing:
 
     def _open(self, one: _Happened) -> Standing:
         id_ = self.named(one.match)
-        standing = Standing(id_, one.key, one.terms, one.time, _latest(one))
+        standing = Standing(id_, one.key, one.terms, one.time, one.time)
         self.known.setdefault(one.key, {})[id_] = standing
         return standing
 
@@ -227,8 +227,3 @@ class _Happened:
     key: str
     terms: Terms
     match: Match
-
-
-def _latest(happened: _Happened) -> datetime:
-    group = happened.match.group
-    return happened.time if group is None else group.last
