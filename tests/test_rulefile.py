@@ -11,7 +11,7 @@ import pytest
 from detector import packaged, rulefile
 from detector.detect import threshold, verdict
 from detector.language import evaluate, tree
-from detector.model import Problem, Rule
+from detector.model import Problem, Rule, Suppression
 from detector.rulefile import Loaded
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
@@ -231,6 +231,50 @@ def test_what_is_not_done_for_a_rule_is_said(tmp_path: Path) -> None:
     problem = only(load(tmp_path, one_yaml=text).problems)
     assert (problem.level, problem.line) == ("warning", 11)
     assert "actions" in problem.message
+
+
+SUPPRESSION = [
+    ("{group_by: [a, b, c, d]}", "group_by", None),
+    ("{group_by: []}", "group_by", None),
+    ("{duration: {value: 5, unit: m}}", "`group_by` is missing", None),
+    ("{group_by: a, duration: {value: 0, unit: m}}", "value", None),
+    ("{group_by: a, duration: {value: 5, unit: d}}", "unit", None),
+    ("{group_by: a, duration: {value: 99999999, unit: h}}", "too long", None),
+    ("{group_by: a, missing_fields_strategy: drop}", "missing_fields_strategy", None),
+    ("{group_by: a}", "means nothing in a rule of type `threshold`", "threshold"),
+    ("{}", "`duration` is missing", "threshold"),
+]
+
+
+@pytest.mark.parametrize(("written", "expected", "kind"), SUPPRESSION)
+def test_suppression_that_cannot_be_is_said_with_its_place(
+    tmp_path: Path, written: str, expected: str, kind: str | None
+) -> None:
+    text = RULE + f"alert_suppression: {written}\n"
+    if kind:
+        text = text.replace("type: eql", "type: threshold\nthreshold: {field: [a], value: 2}")
+    loaded = load(tmp_path, one_yaml=text)
+    found = [one for one in loaded.problems if expected in one.message]
+    assert found, loaded.problems
+    assert (found[0].level, found[0].line) == ("error", 12 if kind else 11)
+    assert not loaded.rules
+
+
+LASTING = [
+    ("{group_by: a}", Suppression(("a",), timedelta(minutes=5))),
+    (
+        "{group_by: [a, b], duration: {value: 2, unit: h}, missing_fields_strategy: doNotSuppress}",
+        Suppression(("a", "b"), timedelta(hours=2), missing=False),
+    ),
+]
+
+
+@pytest.mark.parametrize(("written", "expected"), LASTING)
+def test_suppression_lasts_an_interval_where_nothing_is_said(
+    tmp_path: Path, written: str, expected: Suppression
+) -> None:
+    loaded = load(tmp_path, one_yaml=RULE + f"alert_suppression: {written}\n")
+    assert [one.suppression for one in loaded.rules] == [expected]
 
 
 HEAD = RULE[: RULE.index("query")]

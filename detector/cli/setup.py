@@ -82,10 +82,10 @@ def _print_role(common: options.Common, configured: Settings) -> None:
     from detector.store import indices, privileges  # noqa: PLC0415 - as above
 
     names = indices.Names(configured.space)
-    rules = wiring.usable_rules(common, configured, quiet=True)
-    patterns = sorted(privileges.patterns([rule for rule in rules if rule.enabled]))
-    name, role = privileges.role_name(names), privileges.role(names, patterns)
-    key = privileges.api_key(names, patterns)
+    usable = wiring.usable_rules(common, configured, quiet=True)
+    rules = [rule for rule in usable if rule.enabled]
+    name, role = privileges.role_name(names), privileges.role(names, rules)
+    key = privileges.api_key(names, rules)
     if common.json:
         show.document({"name": name, "role": role, "api_key": key})
         return

@@ -50,7 +50,7 @@ def _version(store: ElasticStore, _: Sequence[Rule]) -> Iterator[Problem]:
 
 def _privileges(store: ElasticStore, rules: Sequence[Rule]) -> Iterator[Problem]:
     """What a daemon does and the credentials do not allow; a cluster without users allows all."""
-    question = privileges.question(store.names, privileges.patterns(rules))
+    question = privileges.question(store.names, rules)
     try:
         answer = store.call(lambda: store.client.security.has_privileges(**question))
     except Rejected:

@@ -7,7 +7,7 @@ https://www.elastic.co/docs/deploy-manage/users-roles/cluster-or-deployment-auth
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ CLUSTER = ("monitor",)  # version, clock, templates
 SEEN = ("read", "view_index_metadata")
 ADDED = (*SEEN, "create_doc", "auto_configure", "maintenance")
 """Documents are added and never changed or deleted; a month's index appears with the first."""
+
+CHANGED = (*ADDED, "index")
+"""Alerts that others are suppressed into say how many; nothing less lets them be updated."""
 
 KEPT = (*SEEN, "index")
 TIDIED = (*KEPT, "delete")
@@ -54,29 +57,30 @@ def patterns(rules: Sequence[Rule]) -> set[str]:
     return read | {pattern for one in asked if one is not None for pattern in one.index}
 
 
-def grants(names: Names, patterns: Iterable[str]) -> list[Grant]:
+def grants(names: Names, rules: Sequence[Rule]) -> list[Grant]:
     """What is needed on indices: the rules' read, detector's own written.
 
-    `patterns` are as rules write them: with exclusions, date math and remote clusters.
+    Their patterns are taken as they are written: with exclusions, date math and remote clusters.
     """
+    written = CHANGED if any(rule.suppression for rule in rules) else ADDED
     local: set[str] = set()
     remote: dict[str, set[str]] = {}
-    for cluster, inside in filter(None, map(_parts, patterns)):
+    for cluster, inside in filter(None, map(_parts, patterns(rules))):
         (remote.setdefault(cluster, set()) if cluster else local).add(inside)
     read = [Grant(tuple(sorted(local)), SEEN)] if local else []
     read += [Grant(tuple(sorted(inside)), SEEN, at) for at, inside in sorted(remote.items())]
     return [
         *read,
-        Grant((names.alerts, f"{names.alerts}-*", names.shadow, f"{names.shadow}-*"), ADDED),
+        Grant((names.alerts, f"{names.alerts}-*", names.shadow, f"{names.shadow}-*"), written),
         Grant((names.state,), TIDIED),
         Grant((names.all_runs,), (*KEPT, "auto_configure", "maintenance")),
         Grant((names.deadletter,), KEPT),
     ]
 
 
-def role(names: Names, patterns: Iterable[str]) -> Json:
+def role(names: Names, rules: Sequence[Rule]) -> Json:
     """The body for `PUT _security/role/NAME`."""
-    given = grants(names, patterns)
+    given = grants(names, rules)
     body: Json = {
         "cluster": list(CLUSTER),
         "indices": [grant.body() for grant in given if grant.cluster is None],
@@ -85,9 +89,9 @@ def role(names: Names, patterns: Iterable[str]) -> Json:
     return body | ({"remote_indices": remote} if remote else {})
 
 
-def api_key(names: Names, patterns: Iterable[str]) -> Json:
+def api_key(names: Names, rules: Sequence[Rule]) -> Json:
     """The body for `POST _security/api_key`: a key of that role alone, whoever makes it."""
-    return {"name": role_name(names), "role_descriptors": {role_name(names): role(names, patterns)}}
+    return {"name": role_name(names), "role_descriptors": {role_name(names): role(names, rules)}}
 
 
 def role_name(names: Names) -> str:
@@ -95,9 +99,9 @@ def role_name(names: Names) -> str:
     return f"detector-{names.space}"
 
 
-def question(names: Names, patterns: Iterable[str]) -> Json:
+def question(names: Names, rules: Sequence[Rule]) -> Json:
     """The body for `POST _security/user/_has_privileges`, which knows nothing of remote indices."""
-    asked = role(names, patterns)
+    asked = role(names, rules)
     return {"cluster": asked["cluster"], "index": asked["indices"]}
 
 

@@ -25,7 +25,7 @@ from elasticsearch import Elasticsearch
 from detector.store import indices, privileges
 from detector.store.elastic import ElasticStore
 from tests import processes
-from tests.builders import install, shell_event
+from tests.builders import install, make_rule, shell_event
 from tests.security.node import Secured
 
 pytestmark = pytest.mark.node
@@ -116,7 +116,9 @@ def happen(admin: Elasticsearch) -> None:
 
 def key(admin: Elasticsearch, folder: Path) -> tuple[str, tuple[str, ...]]:
     """Write a new key of the least role to the file; its id, and all its secret forms."""
-    made = admin.security.create_api_key(**privileges.api_key(indices.Names(SPACE), [INDEX]))
+    made = admin.security.create_api_key(
+        **privileges.api_key(indices.Names(SPACE), [make_rule(index=(INDEX,))])
+    )
     (folder / "key").write_text(made["encoded"])
     assert base64.b64decode(made["encoded"]).decode().endswith(made["api_key"])
     return made["id"], (made["encoded"], made["api_key"])

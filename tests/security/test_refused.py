@@ -38,7 +38,7 @@ class Place:
     def key(self, without: str | None = None) -> tuple[str, str]:
         """Id and secret of a key of the least role, or of one that lacks a privilege."""
         names = ElasticStore(self.admin, self.space).names
-        body = privileges.api_key(names, self.rule.index)
+        body = privileges.api_key(names, [self.rule])
         for grant in body["role_descriptors"][body["name"]]["indices"]:
             held = [
                 name for name in grant["privileges"] if f"{name} {grant['names'][0]}" != without

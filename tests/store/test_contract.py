@@ -11,13 +11,16 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from detector import alerts
+from detector.alerts import suppression
 from detector.detect import query
 from detector.language.tree import Equals, Node
 from detector.model import (
     Alert,
+    Alike,
     Backfilled,
     Bucket,
     Buckets,
+    Change,
     Checkpoint,
     Document,
     Earlier,
@@ -362,6 +365,30 @@ def test_what_alerts_have_said_is_told_by_key_and_span(signatory: Signatory) -> 
 
 def test_nothing_is_said_before_the_first_alert(signatory: Signatory) -> None:
     assert told(signatory.store, Earlier("r", WINDOW, ("k",))) == {}
+
+
+def test_an_alert_says_what_it_stands_for_and_never_less(signatory: Signatory) -> None:
+    store = signatory.store
+    alert = suppressing_alert("k1", count=3, first=5, last=4)
+    store.write_alerts([alert, make_alert("alone")])
+    asked = Earlier(make_rule().rule_id, WINDOW, ("k1",), suppression=True)
+    for count, first, last in [(7, 5, 2), (6, 5.5, 3), (7, 5, 2)]:
+        store.change_alerts([change(alert, count, first, last), change(make_alert("no"), 1, 1, 1)])
+    assert told(store, asked) == {alert.id: ("k1", at(minutes=5.5), at(minutes=2))}
+    assert store.known([make_alert("no").id]) == frozenset()
+    assert told(store, replace(asked, suppression=False)) == {}
+
+
+def suppressing_alert(key: str, count: int, first: float, last: float) -> Alert:
+    plain = make_alert(f"suppressing {key}")
+    alike = Alike(key, (("host.name", ("a",)),), count, at(minutes=first), at(minutes=last))
+    return replace(plain, document=plain.document | suppression.fields(alike), alike=alike)
+
+
+def change(alert: Alert, count: int, first: float, last: float) -> Change:
+    key = alert.alike.key if alert.alike else "k"
+    alike = Alike(key, (("host.name", ("a",)),), count, at(minutes=first), at(minutes=last))
+    return Change(alert.id, alert.index, suppression.changed(alike, NOW))
 
 
 def told(store: Store, question: Earlier) -> dict[str, tuple[str, datetime, datetime]]:
