@@ -171,11 +171,16 @@ class Again:
 
 def is_fresh(step: Ask) -> bool:
     """Whether its answer may know of events that no earlier answer knew of."""
-    return any(
-        (isinstance(one, Search) and one.cursor is None)
-        or (isinstance(one, Buckets) and one.after is None)
-        for one in step.searches
-    )
+    return not all(map(_goes_on, step.searches))
+
+
+def _goes_on(question: Question) -> bool:
+    """Whether it is a page after the first, which shows what was there then; or is of alerts."""
+    match question:
+        case Search(cursor=mark) | Buckets(after=mark):
+            return mark is not None
+        case _:
+            return _of_alerts(question)
 
 
 def _of_alerts(question: Question) -> bool:

@@ -60,11 +60,38 @@ examples:
     event: {event: {outcome: failure}, user: {name: a}}
     alert: false
 """
+SUPPRESSING = """
+rule_id: q1
+name: Failed logins of a host
+description: d
+type: query
+language: kuery
+index: [logs-*]
+severity: low
+risk_score: 21
+query: 'event.outcome : "failure"'
+alert_suppression: {group_by: [host.name], missing_fields_strategy: doNotSuppress}
+examples:
+  - name: one host, three times
+    events:
+      - {event: {outcome: failure}, host: {name: a}}
+      - {event: {outcome: failure}, host: {name: a}}
+      - {event: {outcome: failure}, host: {name: a}}
+    alerts: 1
+  - name: two hosts, and events of none
+    events:
+      - {event: {outcome: failure}, host: {name: a}}
+      - {event: {outcome: failure}, host: {name: b}}
+      - {event: {outcome: failure}}
+      - {event: {outcome: failure}}
+    alerts: 4
+"""
 
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    for name, text in (("threshold", THRESHOLD), ("new_terms", NEW_TERMS)):
+    texts = {"threshold": THRESHOLD, "new_terms": NEW_TERMS, "suppressing": SUPPRESSING}
+    for name, text in texts.items():
         (tmp_path / f"{name}.yaml").write_text(text)
     return tmp_path
 
@@ -76,7 +103,7 @@ def told(*arguments: str) -> Any:
 
 def test_their_examples_hold_several_events_and_a_history(rules: Path) -> None:
     (tested,) = [json.loads(detector("test", "--rules", str(rules), "--json").output)]
-    assert tested == {"rules": 2, "examples": 4, "failed": []}
+    assert tested == {"rules": 3, "examples": 6, "failed": []}
 
 
 def test_a_failing_example_is_explained_by_each_event(rules: Path) -> None:
@@ -89,7 +116,7 @@ def test_a_failing_example_is_explained_by_each_event(rules: Path) -> None:
 
 
 def test_what_they_count_is_shown(rules: Path) -> None:
-    new, many = told("compile", "--rules", str(rules))
+    new, _, many = told("compile", "--rules", str(rules))
     assert new["searches"][0]["groups"] == {"by": ["user.name"], "none_since": "now-7d"}
     assert many["searches"][0]["groups"] == {
         "by": ["user.name"],
@@ -121,4 +148,4 @@ def test_a_history_that_is_none_is_an_error(
 @pytest.mark.node
 def test_their_examples_do_not_see_each_other_on_elasticsearch(rules: Path, node_url: str) -> None:
     result = detector("test", "--rules", str(rules), "--url", node_url, "--json")
-    assert json.loads(result.output) == {"rules": 2, "examples": 4, "failed": []}
+    assert json.loads(result.output) == {"rules": 3, "examples": 6, "failed": []}

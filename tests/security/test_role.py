@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from detector import cli, packaged
 from detector.store import scratch
 from detector.store.elastic import ElasticStore
-from tests.builders import shell_event, stored
+from detector.store.memory import Stored
+from tests.builders import INDEX, shell_event, stored
 from tests.security.node import Secured
 
 pytestmark = pytest.mark.node
@@ -33,8 +34,8 @@ class Daemon:
     admin: Elasticsearch
 
 
-def detector(*arguments: str, code: int = 0) -> str:
-    result = CliRunner().invoke(cli.app, [*arguments, "--rules", str(RULES)])
+def detector(*arguments: str, code: int = 0, rules: Path = RULES) -> str:
+    result = CliRunner().invoke(cli.app, [*arguments, "--rules", str(rules)])
     assert result.exit_code == code, result.output
     return result.stdout
 
@@ -136,3 +137,45 @@ def test_the_cluster_refuses_all_else(daemon: Daemon) -> None:
     seen = {hit["_index"] for hit in daemon.client.search(index="*", size=100)["hits"]["hits"]}
     own = ("logs-cloud_defend", f"alerts-detector-{SPACE}")
     assert [index for index in seen if not index.startswith(own)] == []
+
+
+SUPPRESSING = """
+rule_id: suppressing
+name: One alert for a host
+description: d
+type: eql
+index: [logs-cloud_defend*]
+severity: low
+risk_score: 21
+query: any where event.action == "suppressed"
+alert_suppression: {group_by: [host.name], duration: {value: 1, unit: h}}
+"""
+
+
+def test_a_rule_that_suppresses_takes_a_key_that_may_change_alerts(
+    daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = tmp_path / "suppressing.yaml"
+    rules.write_text(SUPPRESSING)
+    store = ElasticStore(daemon.admin, SPACE)
+
+    def happens(seconds: int) -> None:
+        at = datetime.now(UTC) - timedelta(seconds=seconds)
+        scratch.fill(store, [Stored(INDEX, f"s{seconds}", shell_event(at, action="suppressed"))])
+
+    happens(60)
+    detector("once", rules=rules)
+    happens(30)
+    problems = json.loads(detector("check", "--json", rules=rules, code=1))["problems"]
+    assert ["lack index" in one["message"] for one in problems if one["level"] == "error"]
+    (run,) = json.loads(detector("once", "--json", rules=rules, code=1))["runs"]
+    assert "the update of an alert was refused (403)" in run["error"]
+    body = json.loads(detector("setup", "--role", "--json", rules=rules))
+    key = daemon.admin.security.create_api_key(**body["api_key"])["encoded"]
+    monkeypatch.setenv("DETECTOR_ELASTICSEARCH_API_KEY", key)
+    (run,) = json.loads(detector("once", "--json", rules=rules))["runs"]
+    assert run["error"] is None
+    daemon.admin.indices.refresh(index=f"alerts-detector-{SPACE}")
+    asked = {"term": {"kibana.alert.rule.rule_id": "suppressing"}}
+    found = daemon.admin.search(index=f"alerts-detector-{SPACE}", query=asked)["hits"]["hits"]
+    assert [one["_source"]["kibana.alert.suppression.docs_count"] for one in found] == [1]
