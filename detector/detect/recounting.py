@@ -13,7 +13,7 @@ from itertools import product
 from typing import Protocol, TypeAlias
 
 from detector import questions
-from detector.detect import grouping, inquiry, query, threshold
+from detector.detect import grouping, inquiry, joining, query, threshold
 from detector.detect.grouping import EVERYTHING
 from detector.language import evaluate, tree
 from detector.language.tree import Exists, Node, Not, OneOf, Scalar, all_of, any_of
@@ -140,7 +140,16 @@ class Again:
             return self.detector(rule, Window(span.start, until), self.fields)
         if rule.type != "machine_learning":
             rule = replace(rule, timestamp_override=None)
-        return self.detector(rule, span, self.fields)
+        return self.detector(rule, self._awaited(span), self.fields)
+
+    def _awaited(self, span: Window) -> Window:
+        """Until when is known what becomes of sequences that end with `![ ]`."""
+        if not isinstance(self.rule.where, tree.Sequence):
+            return span
+        joined = joining.of(self.rule)
+        if not joined.shape.waits:
+            return span
+        return Window(span.start, min(span.end + joined.span, self.run.end))
 
     def _narrowing(self, wanted: Sequence[Terms]) -> Node | None:
         """What all events of such matches satisfy; what the index does not hold is let pass."""

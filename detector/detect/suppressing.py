@@ -92,18 +92,15 @@ class _Suppressing:
             yield found
             return
         yield from self._learn(happened)
-        opened, touched = self._placed(happened)
-        due = [one for one in touched if one.counted < self.question]
+        placed = self._placed(happened)
+        touched = {one.standing.id: one.standing for one in placed}
+        due = [one for one in touched.values() if one.counted < self.question]
         for some in grouping.batches(due, grouping.BATCH):
             yield from self._recount(some)
-        held = {id(one.match) for one in happened} - opened.keys()
-        kept = tuple(
-            replace(match, alike=opened[id(match)].alike) if id(match) in opened else match
-            for match in found.matches
-            if id(match) not in held
-        )
+        kept = _kept(found.matches, placed)
         updates = tuple(Update(one.id, one.index, one.alike) for one in due if one.index)
-        yield Found(kept, found.warnings, suppressed=len(held), updates=updates)
+        suppressed = len(found.matches) - len(kept)
+        yield Found(kept, found.warnings, suppressed=suppressed, updates=updates)
 
     def _happened(self, match: Match) -> _Happened | None:
         """None for a match that is to have an alert of its own."""
@@ -147,16 +144,13 @@ class _Suppressing:
         }
         self.known = {key: alike for key, alike in left.items() if alike}
 
-    def _placed(self, happened: Sequence[_Happened]) -> tuple[dict[int, Standing], list[Standing]]:
-        """The alerts that matches open, by the match's `id()`, and all that stand for some."""
-        opened: dict[int, Standing] = {}
-        touched: dict[str, Standing] = {}
+    def _placed(self, happened: Sequence[_Happened]) -> list[_Placed]:
+        """Each match with the alert that stands for it, in the order they happened."""
+        placed = []
         for one in sorted(happened, key=lambda one: one.time):
             found = self._holder(one.key, one.time) or self._following(one)
-            if found is None:
-                found = opened[id(one.match)] = self._open(one)
-            touched[found.id] = found
-        return opened, list(touched.values())
+            placed.append(_Placed(one.match, found or self._open(one), opens=found is None))
+        return placed
 
     def _open(self, one: _Happened) -> Standing:
         id_ = self.named(one.match)
@@ -227,3 +221,31 @@ class _Happened:
     key: str
     terms: Terms
     match: Match
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A match and the alert that stands for it, which it `opens` or not."""
+
+    match: Match
+    standing: Standing
+    opens: bool
+
+
+def _kept(matches: Sequence[Match], placed: Sequence[_Placed]) -> tuple[Match, ...]:
+    """Those that are to have an alert, in the order of their time.
+
+    A match that opens one has the time of the first that is suppressed into it: where a cap keeps
+    the alert back, all of them have to be found again.
+    """
+    kept = {id(match): match for match in matches}
+    times: dict[str, datetime] = {}
+    for one in placed:
+        del kept[id(one.match)]
+        times[one.standing.id] = min(one.match.time, times.get(one.standing.id, one.match.time))
+    opened = [
+        replace(one.match, time=times[one.standing.id], alike=one.standing.alike)
+        for one in placed
+        if one.opens
+    ]
+    return tuple(sorted((*kept.values(), *opened), key=lambda match: match.time))

@@ -102,7 +102,8 @@ def fields(rule: Rule) -> frozenset[str]:
     """The names of all fields the rule goes by: of its conditions, keys, groups and identity."""
     asked = {name for one in questions(rule) for name in tree.fields_of(one.where)}
     keys = {key.name for key in tree.mentions(rule.where)} if rule.where is not None else set()
-    return frozenset({*asked, *keys, *_grouping(rule), *(rule.identity or ())})
+    alike = rule.suppression.by if rule.suppression else ()
+    return frozenset({*asked, *keys, *alike, *_grouping(rule), *(rule.identity or ())})
 
 
 def _steps(query: tree.Sequence | tree.Sample) -> Iterator[Question]:

@@ -16,6 +16,7 @@ from typing import Literal
 
 from detector import alerts
 from detector.detect import detect
+from detector.detect.suppressing import by_place
 from detector.errors import DetectorError, Rejected, StoreError, TimedOut, Unavailable
 from detector.model import (
     Alert,
@@ -217,7 +218,10 @@ def begin(rule: Rule, window: Window, kind: Kind, execution: Execution, budget: 
 
 
 def _name(rule: Rule, execution: Execution, match: Match) -> str:
-    return alerts.alert_id(match, rule, execution)
+    try:
+        return alerts.alert_id(match, rule, execution)
+    except Exception:  # noqa: BLE001 - no alert can be made of it: whoever builds it says so
+        return by_place(match)
 
 
 def _failing(error: Exception) -> Detection:
@@ -432,6 +436,12 @@ def _create(store: Store, fresh: dict[Run, list[Alert]]) -> None:
                 run.fail(Unavailable(f"an alert cannot be written for now: {reason}"))
             if reason := written.refused.get(alert.id):
                 run.letters.note(reason)
+                _tell_of_suppressed(run, alert)
+
+
+def _tell_of_suppressed(run: Run, refused: Alert) -> None:
+    if refused.alike and refused.alike.count > 1:
+        run.warn(f"{refused.alike.count - 1} matches are suppressed into an alert that was refused")
 
 
 def _change(store: Store, run: Run, existing: Sequence[Alert]) -> None:

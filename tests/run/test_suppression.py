@@ -245,6 +245,11 @@ RULES = {
         lookback=minutes(12),
         timestamp_override=None,
     ),
+    "absence": make_rule(
+        'sequence by user.name with maxspan=3m [any where true] ![any where user.name == "eve"]',
+        lookback=minutes(12),
+        timestamp_override=None,
+    ),
 }
 FAULTS: list[tuple[Call, Fault]] = [
     (call, kind)
@@ -252,7 +257,7 @@ FAULTS: list[tuple[Call, Fault]] = [
     for kind in ("fails", "crashes", "answer lost")
 ]
 bounded = settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     database=None,
