@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 from detector import questions
 from detector.detect import grouping, inquiry, joining, query, threshold
 from detector.detect.grouping import EVERYTHING
+from detector.detect.inquiry import FIRST, LAST
 from detector.language import evaluate, tree
 from detector.language.tree import Exists, Node, Not, OneOf, Scalar, all_of, any_of
 from detector.model import (
@@ -103,7 +104,7 @@ class Again:
             return match.group.first
         if self.counts_events:
             return match.documents[0].time
-        return max(map(_event_time, match.documents))
+        return min(max(FIRST, *map(_event_time, match.documents)), LAST)
 
     def tally(self, named: Callable[[Match], str], first: datetime) -> Tally:
         """What counts those that an alert stands for from `first` on."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from detector.detect import grouping, recounting
 from detector.detect.grouping import MILLISECOND, Inquiry
+from detector.detect.inquiry import FIRST, LAST
 from detector.detect.recounting import Again, Tally, Terms
 from detector.detect.relaying import relayed
 from detector.model import (
@@ -113,7 +114,7 @@ class _Suppressing:
         """What alerts there are that may stand for these matches."""
         rule, duration = self.again.rule, self.again.asked.duration
         times = [one.time for one in happened]
-        reach = Window(min(times) - duration, max(times) + duration)
+        reach = Window(max(min(times), FIRST + duration) - duration, _after(max(times), duration))
         self._forget(reach.start)
         terms = {one.key: one.terms for one in happened}
 
@@ -180,8 +181,9 @@ class _Suppressing:
 
     def _end(self, standing: Standing) -> datetime:
         """Up to where an alert stands for what happens; a closed one takes no more than it has."""
-        end = standing.last + MILLISECOND
-        return end if standing.closed else max(end, standing.first + self.again.asked.duration)
+        end = _after(standing.last, MILLISECOND)
+        whole = _after(standing.first, self.again.asked.duration)
+        return end if standing.closed else max(end, whole)
 
     def _recount(self, due: Sequence[Standing]) -> Inquiry[None]:
         """How many matches each of the alerts stands for by now."""
@@ -230,6 +232,11 @@ class _Placed:
     match: Match
     standing: Standing
     opens: bool
+
+
+def _after(time: datetime, span: timedelta) -> datetime:
+    """So much later, as far as there are dates: an event may claim any."""
+    return min(time, LAST - span) + span
 
 
 def _kept(matches: Sequence[Match], placed: Sequence[_Placed]) -> tuple[Match, ...]:

@@ -152,6 +152,20 @@ def test_several_values_are_one_whatever_their_order() -> None:
     assert told(lab) == [(1, 2, 2), (3, 3, 1)]
 
 
+@pytest.mark.parametrize("far", ["9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00.000Z", "soon"])
+def test_an_event_that_claims_an_odd_time_harms_no_other(far: str) -> None:
+    lab, rule = People(), suppressing(lasts=60 * 24 * 3000)
+    lab.act([1, 2])
+    lab.act(3, "eve")
+    source = lab.events[-1].stored.source
+    odd = Stored(INDEX, "odd", {**source, "@timestamp": far})
+    lab.events[-1] = replace(lab.events[-1], stored=odd)
+    report = turn(lab, rule, 5)
+    assert (report.runs[0].error, len(lab.alerts)) == (None, 2)
+    assert turn(lab, rule, 6).runs[0].error is None
+    assert (1, 2, 2) in told(lab)
+
+
 def test_copies_of_an_event_count_once() -> None:
     lab, rule = People(), suppressing()
     lab.act([1, 2])
