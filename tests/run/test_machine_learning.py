@@ -178,3 +178,15 @@ def test_every_rule_of_elastic_runs_and_alerts_on_its_record() -> None:
             store.documents = [record(job, 3, job_id=job, record_score=99) for job in jobs]
         report = run(store, replace(one, enabled=True))
         assert report.alerts_created == len(store.documents), one.name
+
+
+def test_records_of_the_same_host_are_suppressed_into_one(tmp_path: Path) -> None:
+    asked = "alert_suppression: {group_by: [host.name], duration: {value: 1, unit: h}}\n"
+    rule = load(tmp_path, TEXT + asked)
+    other: dict[str, Any] = {"host.name": ["node-2"]}
+    records = [record("a", 30), record("b", 20), record("c", 10), record("d", 15, **other)]
+    store = MemoryStore([*ALIVE, *records])
+    for _ in range(2):
+        cycle.run(store, [rule], NOW, TERMS, clock=lambda: NOW)
+    told = [one.document["kibana.alert.suppression.docs_count"] for one in store.alerts.values()]
+    assert sorted(told) == [0, 2]

@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.language import kuery, tree
-from detector.model import Answer, Buckets, Indicators, Pair, Question, Rule, Search, Window
+from detector.model import (
+    Answer,
+    Buckets,
+    Indicators,
+    Pair,
+    Question,
+    Rule,
+    Search,
+    Suppression,
+    Window,
+)
 from detector.run import backfill, cycle
 from detector.run.cycle import Report
 from detector.store.memory import MemoryStore, Stored
@@ -98,6 +108,29 @@ def test_an_event_makes_one_alert_however_many_indicators_it_meets(others: int) 
     assert met(store) == {"e0": ["i0", "i3", "i6"], "e1": ["i1", "i4"], "e2": ["i2", "i5"]}
     assert report.runs[0].matches == 3
     assert run(store, rule()).alerts_created == 0
+
+
+@pytest.mark.parametrize("others", [0, 50], ids=["indicators first", "events first"])
+def test_alerts_of_the_same_address_are_suppressed_into_one(others: int) -> None:
+    events = [event(n, address(n % 4), seconds=300 - n) for n in range(20)]
+    known = [indicator(n, address(n)) for n in range(2)]
+    known += [indicator(100 + n, address(1_000 + n)) for n in range(others)]
+    store = MemoryStore([*events, *known], page_size=3)
+    suppressing = rule(batch=1, suppression=Suppression(("source.ip",), timedelta(hours=1)))
+    for _ in range(2):
+        report = run(store, suppressing)
+        assert report.runs[0].matches == 10
+    counts = {id_: told[COUNT] for id_, told in alerted(store).items()}
+    assert counts == {"e0": 4, "e1": 4}
+
+
+COUNT = "kibana.alert.suppression.docs_count"
+
+
+def alerted(store: MemoryStore) -> dict[str, Mapping[str, Any]]:
+    """Alerts by the id of their event."""
+    bodies = [alert.document for alert in store.alerts.values()]
+    return {body["kibana.alert.original_event.id"]: body for body in bodies}
 
 
 def test_an_alert_stands_on_its_event() -> None:
