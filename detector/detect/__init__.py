@@ -48,11 +48,12 @@ def detect(
     rule: Rule,
     window: Window,
     fields: tuple[str, ...] = (),
-    named: Callable[[Match], str] = suppressing.by_place,
+    named: Callable[[Match], str | None] = suppressing.by_place,
 ) -> Detection:
     """The detection of `rule` over `window`; its documents carry `fields` beside their source.
 
-    `named` is equal for matches that are the same, and is the id of the alert each would make.
+    `named` is equal for matches that are the same, and is the id of the alert each would make; None
+    where it makes none.
     Raises `RuleError` for a rule that cannot run.
     """
     if rule.unsupported or rule.type not in DETECTORS:

@@ -55,7 +55,7 @@ class Tally(Protocol):
 class Distinct:
     """Different matches, by what `named` calls them."""
 
-    named: Callable[[Match], str]
+    named: Callable[[Match], str | None]
     last: datetime | None = None
     names: set[int] = field(default_factory=set)
 
@@ -64,8 +64,10 @@ class Distinct:
         return len(self.names)
 
     def add(self, match: Match, time: datetime) -> None:
-        self.names.add(hash(self.named(match)))
-        self.last = time if self.last is None else max(self.last, time)
+        name = self.named(match)
+        if name is not None:
+            self.names.add(hash(name))
+            self.last = time if self.last is None else max(self.last, time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class Again:
             return match.documents[0].time
         return min(max(FIRST, *map(_event_time, match.documents)), LAST)
 
-    def tally(self, named: Callable[[Match], str], first: datetime) -> Tally:
+    def tally(self, named: Callable[[Match], str | None], first: datetime) -> Tally:
         """What counts those that an alert stands for from `first` on."""
         if self.counts_events:
             return threshold.Replay(self.rule, Window(first, self.run.end))

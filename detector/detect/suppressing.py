@@ -61,7 +61,9 @@ class Standing:
         self.index, self.closed = alerted.index, alerted.closed
 
 
-def suppressed(detection: Detection, again: Again, named: Callable[[Match], str]) -> Detection:
+def suppressed(
+    detection: Detection, again: Again, named: Callable[[Match], str | None]
+) -> Detection:
     """Of matches alike the first, with how many it stands for; for alerts that exist, an update."""
     work = _Suppressing(again, named)
     return relayed(detection, work.turned, asking=work.asking)
@@ -77,7 +79,7 @@ class _Suppressing:
     """One run: the alerts it knows of, by key, and how often it has asked for new events."""
 
     again: Again
-    named: Callable[[Match], str]
+    named: Callable[[Match], str | None]
     known: dict[str, dict[str, Standing]] = field(default_factory=dict)
     question: int = 0
 
@@ -104,11 +106,12 @@ class _Suppressing:
         yield Found(kept, found.warnings, suppressed=suppressed, updates=updates)
 
     def _happened(self, match: Match) -> _Happened | None:
-        """None for a match that is to have an alert of its own."""
-        terms = next(self.again.terms(match))
-        if not self.again.asked.missing and any(not values for _, values in terms):
+        """None for a match that is to have an alert of its own, or none at all."""
+        terms, name = next(self.again.terms(match)), self.named(match)
+        alone = not self.again.asked.missing and any(not values for _, values in terms)
+        if alone or name is None:
             return None
-        return _Happened(self.again.happened(match), grouping.key(terms), terms, match)
+        return _Happened(self.again.happened(match), grouping.key(terms), terms, name, match)
 
     def _learn(self, happened: Sequence[_Happened]) -> Inquiry[None]:
         """What alerts there are that may stand for these matches."""
@@ -154,9 +157,8 @@ class _Suppressing:
         return placed
 
     def _open(self, one: _Happened) -> Standing:
-        id_ = self.named(one.match)
-        standing = Standing(id_, one.key, one.terms, one.time, one.time)
-        self.known.setdefault(one.key, {})[id_] = standing
+        standing = Standing(one.name, one.key, one.terms, one.time, one.time)
+        self.known.setdefault(one.key, {})[one.name] = standing
         return standing
 
     def _holder(self, key: str, time: datetime) -> Standing | None:
@@ -217,11 +219,12 @@ class _Suppressing:
 
 @dataclass(frozen=True, slots=True)
 class _Happened:
-    """A match, when it happened, and what it is compared by."""
+    """A match, when it happened, what it is compared by, and the id its alert would have."""
 
     time: datetime
     key: str
     terms: Terms
+    name: str
     match: Match
 
 

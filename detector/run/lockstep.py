@@ -217,9 +217,10 @@ def begin(rule: Rule, window: Window, kind: Kind, execution: Execution, budget: 
     return Run(rule, window, kind, execution, budget, detection, warnings=said)
 
 
-def _name(rule: Rule, execution: Execution, match: Match) -> str:
+def _name(rule: Rule, execution: Execution, match: Match) -> str | None:
     try:
-        return alerts.alert_id(match, rule, execution)
+        looped = alerts.looped(match, rule, execution)
+        return None if looped else alerts.alert_id(match, rule, execution)
     except Exception:  # noqa: BLE001 - no alert can be made of it: whoever builds it says so
         return by_place(match)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from detector.model import Rule
+from detector.model import Rule, Suppression
 from detector.run import cycle
 from detector.store.memory import MemoryStore, Stored
 from tests.builders import INDEX, NOW, TERMS, make_rule, shell_event
@@ -37,6 +37,7 @@ def on_alerts(**changes: Any) -> Rule:
 
 PAIR = "sequence by host.name [any where true] [any where true]"
 COUNTED = replace(threshold_rule(1), index=("*",))
+ALIKE = Suppression(("host.name",), timedelta(hours=1))
 NEW = replace(new_terms_rule(("kibana.alert.uuid",), rule_id="new"), index=("*",))
 
 
@@ -44,6 +45,7 @@ NEW = replace(new_terms_rule(("kibana.alert.uuid",), rule_id="new"), index=("*",
     ("rules", "made"),
     [
         pytest.param([on_all()], [1, 0], id="its own alerts"),
+        pytest.param([on_all(suppression=ALIKE)], [1, 0], id="its own alerts, suppressed"),
         pytest.param([on_all(), on_alerts()], [1, 1], id="two that would call each other"),
         pytest.param([COUNTED], [1, 0], id="counted"),
         pytest.param([on_all(), NEW], [1, 1], id="new terms of alerts"),
@@ -54,6 +56,14 @@ def test_a_rule_does_not_alert_on_what_it_said(rules: list[Rule], made: list[int
     store = Echo([Stored(INDEX, "e", _event())])
     told = [_created(store, rules, NOW + timedelta(minutes=5 * turn)) for turn in range(5)]
     assert told == [*made, *[0] * (5 - len(made))]
+
+
+def test_what_a_rule_said_is_not_counted_by_its_alert() -> None:
+    store, rule = Echo([Stored(INDEX, "e", _event())]), on_all(suppression=ALIKE)
+    for minute in (0, 5, 10):
+        _created(store, [rule], NOW + timedelta(minutes=minute))
+    (alert,) = store.alerts.values()
+    assert alert.document["kibana.alert.suppression.docs_count"] == 0
 
 
 def _created(store: MemoryStore, rules: list[Rule], now: datetime) -> int:

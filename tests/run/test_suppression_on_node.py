@@ -10,15 +10,14 @@ from typing import Any, Self
 import pytest
 from elasticsearch import Elasticsearch
 
-from detector import alerts
 from detector.errors import Unavailable
 from detector.model import Change, Checkpoint, Rule, Suppression, Window
 from detector.run import backfill, cycle
-from detector.store import installation, scratch
+from detector.store import scratch
 from detector.store.base import Store
 from detector.store.elastic import ElasticStore
 from detector.store.memory import MemoryStore, Stored
-from tests.builders import INDEX, NOW, TERMS, make_rule, shell_event
+from tests.builders import INDEX, NOW, TERMS, install, make_rule, shell_event
 from tests.run.stepwise import new_terms_rule, threshold_rule
 
 pytestmark = pytest.mark.node
@@ -70,13 +69,9 @@ def events() -> list[Stored]:
 @pytest.fixture
 def store(es: Elasticsearch) -> Iterator[ElasticStore]:
     store = ElasticStore(es, "default", page_size=20)
-    installation.install(store, _template)
+    install(store)
     scratch.template(store, "events", ["logs-cloud_defend*"])
     yield store
-
-
-def _template(lacking: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-    return alerts.template("default", missing_types=set(lacking))
 
 
 def documents(store: Store) -> dict[str, dict[str, Any]]:
