@@ -28,7 +28,12 @@ java.version=21
 """
 
 
-def build(folder: Path, jars: Mapping[Jar, Path], modules: Mapping[str, Module] = MODULES) -> Path:
+def build(
+    folder: Path,
+    jars: Mapping[Jar, Path],
+    modules: Mapping[str, Module] = MODULES,
+    version: str = VERSION,
+) -> Path:
     """Fill `folder` with links to `jars`; it holds no data, so every node may share it."""
     for name in ("config", "plugins"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -39,7 +44,7 @@ def build(folder: Path, jars: Mapping[Jar, Path], modules: Mapping[str, Module] 
         for jar, path in jars.items():
             if jar.place == name:
                 _link(place / jar.name, path)
-        _write(place / "plugin-descriptor.properties", _descriptor(name, module))
+        _write(place / "plugin-descriptor.properties", _descriptor(name, module, version))
     return folder
 
 
@@ -48,8 +53,8 @@ def class_path(jars: Mapping[Jar, Path]) -> list[str]:
     return [str(path) for jar, path in jars.items() if jar.place == SERVER]
 
 
-def _descriptor(name: str, module: Module) -> str:
-    text = DESCRIPTOR.format(name=name, classname=module.classname, version=VERSION)
+def _descriptor(name: str, module: Module, version: str) -> str:
+    text = DESCRIPTOR.format(name=name, classname=module.classname, version=version)
     return text + (f"extended.plugins={module.extends}\n" if module.extends else "")
 
 

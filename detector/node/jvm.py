@@ -61,6 +61,7 @@ class Installation:
     home: Path
     class_path: Sequence[str]
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    version: str = VERSION
 
 
 def start(installed: Installation, settings: Mapping[str, str], options: Sequence[str]) -> Server:
@@ -95,7 +96,7 @@ def _node(installed: Installation, settings: Mapping[str, str]) -> Any:
     nothing = java("java.util.Set").of(), java("java.util.Map").of()
     loader = plugins.createPluginsLoader(modules, *nothing, False)
     node = java("org.elasticsearch.node.Node")(environment, loader)
-    _greet(node, settings)
+    _greet(node, installed.version, settings)
     node.start()
     return node
 
@@ -123,12 +124,12 @@ def _environment(installed: Installation, settings: Mapping[str, str]) -> Any:
     return java("org.elasticsearch.env.Environment")(whole, configuration)
 
 
-def _greet(node: Any, settings: Mapping[str, str]) -> None:
+def _greet(node: Any, number: str, settings: Mapping[str, str]) -> None:
     """Answer `GET /` and `HEAD /`: their module is not on Maven Central, and clients ask there."""
     java = jpype.JClass
     response = java("org.elasticsearch.rest.RestResponse")
     status = java("org.elasticsearch.rest.RestStatus").OK
-    version = {"number": VERSION, "minimum_wire_compatibility_version": "8.19.0"}
+    version = {"number": number, "minimum_wire_compatibility_version": "8.19.0"}
     version |= {"minimum_index_compatibility_version": "8.0.0", "build_flavor": "default"}
     names = {"name": settings["node.name"], "cluster_name": settings["cluster.name"]}
     greeting = names | {"version": version, "tagline": "You Know, for Search"}
