@@ -198,6 +198,26 @@ class Buckets:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """A question to the store: the rows that an ES|QL `query` makes, at most `limit` of them.
+
+    For the query there are only the documents inside `window` that satisfy `where`; the window is
+    asked as in `Buckets`. `index` is where the query looks, for people. What no query can say of
+    `where` is `checked` on the documents by whoever asks, or not at all.
+    """
+
+    rule_id: str
+    index: tuple[str, ...]
+    query: str
+    where: Node
+    window: Window
+    time_field: str
+    limit: int
+    fallback: bool = False
+    checked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
     """The values all of `count` documents have, as `by` named them; `first` and `last` in time."""
 
@@ -239,7 +259,7 @@ class Alerted:
     closed: bool = False
 
 
-Question: TypeAlias = Search | Buckets | Earlier
+Question: TypeAlias = Search | Buckets | Earlier | Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +277,8 @@ class Document:
 class Page:
     """An answer: documents oldest first, residual applied; `next` asks for those that follow.
 
-    `buckets` answer `Buckets`, `earlier` answers `Earlier`.
+    `buckets` answer `Buckets`, `earlier` answers `Earlier`, `rows` answer `Rows`: the columns that
+    have a value, by name.
     `hits` counts what the store found before the residual. `incomplete` says what part of the
     question was not answered (shards, a remote cluster); `transient` whether asking again may help.
     `timed_out` says that the question was too hard to be answered in the time it was given.
@@ -275,6 +296,7 @@ class Page:
     timed_out: bool = False
     buckets: tuple[Bucket, ...] = ()
     earlier: tuple[Alerted, ...] = ()
+    rows: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,17 +342,29 @@ class Alike:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """What a query says of a match: columns by name.
+
+    `key` tells it from other rows of the same document.
+    """
+
+    columns: Mapping[str, Any]
+    key: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """The documents that together make one alert; `time` orders matches inside a window.
 
     With a `group` they are what shows it; otherwise they are all there is. `alike` are the matches
-    it stands for, itself among them.
+    it stands for, itself among them. A `row` goes before what the documents say.
     """
 
     documents: tuple[Document, ...]
     time: datetime
     group: Group | None = None
     alike: Alike | None = None
+    row: Row | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,13 +388,15 @@ class Found:
     """What a detection yields when it has matches: written before the detection goes on.
 
     `warnings` are said with the run. So many more matches were `suppressed` into alerts; `updates`
-    tell of those that were there before.
+    tell of those that were there before. `hole` says why some of the window was not seen, where
+    asking again would not help.
     """
 
     matches: tuple[Match, ...] = ()
     warnings: tuple[str, ...] = ()
     suppressed: int = 0
     updates: tuple[Update, ...] = ()
+    hole: str | None = None
 
 
 Detection: TypeAlias = Generator[Ask | Found, tuple[Page, ...] | None, None]

@@ -13,6 +13,7 @@ from hypothesis import settings
 from pytest_elasticsearch import factories
 
 from detector.node import jars
+from tests.clearing import clear
 
 os.environ["NODE_PYTHON"] = sys.executable  # read by the executable below
 
@@ -47,21 +48,6 @@ def _client(node_url: str) -> Iterator[Elasticsearch]:
 
 @pytest.fixture
 def es(_client: Elasticsearch) -> Iterator[Elasticsearch]:
-    """Give a client; every index, template and cluster setting is removed after the test.
-
-    A data stream stays, with its template: this node cannot delete one, so its name must be unique.
-    """
+    """Give a client; every index, template and cluster setting is removed after the test."""
     yield _client
-    _clear(_client)
-
-
-def _clear(client: Elasticsearch) -> None:
-    names = list(client.indices.get_alias(index="*", expand_wildcards="all").body)
-    for start in range(0, len(names), 20):  # a request's first line has at most 4096 bytes
-        client.indices.delete(index=names[start : start + 20], ignore_unavailable=True)
-    for template in client.indices.get_index_template()["index_templates"]:
-        client.options(ignore_status=400).indices.delete_index_template(name=template["name"])
-    for component in client.cluster.get_component_template()["component_templates"]:
-        client.cluster.delete_component_template(name=component["name"])
-    if settings := client.cluster.get_settings(flat_settings=True)["persistent"]:
-        client.cluster.put_settings(persistent=dict.fromkeys(settings))
+    clear(_client)

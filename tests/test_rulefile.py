@@ -354,7 +354,6 @@ def test_toml_forms_become_kibanas(tmp_path: Path) -> None:
 
 
 UNSUPPORTED = [
-    (RULE.replace("type: eql", "type: esql"), "type `esql` cannot be run yet"),
     (RULE.replace("type: eql", "type: saved_query") + "saved_id: x\n", "a saved query lives in"),
     (RULE.replace("index: [logs-*]", "data_view_id: x"), "data views live in Kibana"),
 ]

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from detector.alerts import instants, overrides, reading, reason
-from detector.model import Document, Execution, Group, Match, Rule, Source
+from detector.model import Document, Execution, Group, Match, Row, Rule, Source
 
 Patterns: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -40,7 +40,7 @@ def alert_id(match: Match, rule: Rule, execution: Execution) -> str:
     sources = [seen(document, rule, execution) for document in match.documents]
     if len(sources) > 1:
         return of_events(match.documents, sources, rule, execution)
-    return of_event(match.documents[0], sources[0], rule, execution)
+    return of_event(match.documents[0], sources[0], rule, execution, match.row)
 
 
 def seen(document: Document, rule: Rule, execution: Execution) -> Source:
@@ -56,10 +56,13 @@ def seen(document: Document, rule: Rule, execution: Execution) -> Source:
     return {key: value for key, value in source.items() if key.partition(".")[0] != "kibana"}
 
 
-def of_event(document: Document, source: Source, rule: Rule, execution: Execution) -> str:
+def of_event(
+    document: Document, source: Source, rule: Rule, execution: Execution, row: Row | None = None
+) -> str:
     """The id of the alert for a single document; `source` is what `seen` gave for it."""
     parts = [rule_uuid(rule.rule_id, execution.space), execution.space]
-    return _digest([*parts, *_of(document, source, rule, execution)])
+    key = [["row", *row.key]] if row and row.key else []
+    return _digest([*parts, *_of(document, source, rule, execution), *key])
 
 
 def of_events(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detector.alerts import (
+    columns,
     fitting,
     identity,
     instants,
@@ -55,9 +56,10 @@ def build(match: Match, rule: Rule, execution: Execution) -> Alert:
     """
     (document,) = match.documents
     source = identity.seen(document, rule, execution)
-    id_ = identity.of_event(document, source, rule, execution)
+    id_ = identity.of_event(document, source, rule, execution, match.row)
     index = placement.index(execution.space, source)
-    alert = composed(Draft(id_, index, document, fitting.fitted(source), rule, execution))
+    told = source if match.row is None else columns.over(source, match.row.columns)
+    alert = composed(Draft(id_, index, document, fitting.fitted(told), rule, execution))
     return Alert(id_, index, alert, match.time)
 
 

@@ -59,8 +59,20 @@ def filled(source: Source, held: Mapping[str, list[Any]], names: Sequence[str]) 
     whole = dict(source)
     for name in lacking:
         content = held[name]
-        _put(whole, name, content[0] if len(content) == 1 else content)
+        put(whole, name, content[0] if len(content) == 1 else content)
     return whole
+
+
+def put(whole: dict[str, Any], name: str, content: Any) -> None:
+    """Set a nested name, copying each level below `whole`; where one is no object, with dots."""
+    head, _, rest = name.partition(".")
+    level = whole.get(head, {})
+    if not rest or not isinstance(level, dict):
+        whole[name] = content
+        return
+    copy = dict(level)
+    put(copy, rest, content)
+    whole[head] = copy
 
 
 def _descend(source: Source, splits: Splits, hits: list[Any]) -> None:
@@ -92,15 +104,3 @@ def _flatten(values: list[Any], flat: list[Any]) -> None:
             _flatten(value, flat)
         elif value is not None and not isinstance(value, dict):
             flat.append(value)
-
-
-def _put(whole: dict[str, Any], name: str, content: Any) -> None:
-    """Set a nested name, copying each level on the way; where a level is no object, with dots."""
-    head, _, rest = name.partition(".")
-    level = whole.get(head, {})
-    if not rest or not isinstance(level, dict):
-        whole[name] = content
-        return
-    copy = dict(level)
-    _put(copy, rest, content)
-    whole[head] = copy

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from detector.alerts import fitting, identity, instants, layers, placement, reading
+from detector.alerts import columns, fitting, identity, instants, layers, placement, reading
 from detector.alerts.layers import Draft
-from detector.model import Alert, Document, Execution, Group, Match, Rule, Source
+from detector.model import Alert, Document, Execution, Group, Match, Row, Rule, Source
 
 
 def build(match: Match, group: Group, rule: Rule, execution: Execution) -> Alert:
@@ -28,9 +28,10 @@ def build(match: Match, group: Group, rule: Rule, execution: Execution) -> Alert
         body = layers.composed(shown[0])
         body["kibana.alert.new_terms"] = [value for _, value in group.terms]
     else:
-        body = layers.composed(draft(_common(group, rule, id_)))
-        body |= _ancestry(shown)
-        body["kibana.alert.threshold_result"] = _result(group)
+        told = _told(match.row, group, rule, id_) if match.row else _common(group, rule, id_)
+        body = layers.composed(draft(told)) | _ancestry(shown)
+        if rule.type == "threshold":
+            body["kibana.alert.threshold_result"] = _result(group)
     return Alert(id_, index, body | _span(group), match.time)
 
 
@@ -40,6 +41,12 @@ def _common(group: Group, rule: Rule, id_: str) -> Document:
     plain: Source = {identity.TIME: instants.stamp(group.last)}
     source = reading.filled(plain, held, [name for name, _ in group.terms])
     return Document(",".join(rule.index), id_, source, group.last)
+
+
+def _told(row: Row, group: Group, rule: Rule, id_: str) -> Document:
+    """What a query says of its groups; the time is the end of what it looked at."""
+    plain: Source = {identity.TIME: instants.stamp(group.last)}
+    return Document(",".join(rule.index), id_, columns.over(plain, row.columns), group.last)
 
 
 def _ancestry(shown: Sequence[Draft]) -> dict[str, Any]:

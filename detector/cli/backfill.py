@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from detector.cli import options, reports, show, stopping, times, waiting, wiring
+from detector.cli import able, options, reports, show, stopping, times, waiting, wiring
 from detector.errors import SettingsError
 from detector.model import Window
 from detector.run import backfill as run_backfill
@@ -51,10 +51,10 @@ def backfill(
         waiting.bar("searching") as bar,
         stopping.asked() as asked,
     ):
-        terms, clock = wiring.terms(configured), wiring.clock(store, chosen)
+        clock, chosen = wiring.clock(store, chosen), able.there(store, chosen)
         manner = Manner(dry=dry_run, workers=workers, progress=bar, stopping=asked)
         report = run_backfill.run(
-            store, chosen, window, terms, clock=clock, manner=manner, again=again
+            store, chosen, window, wiring.terms(configured), clock=clock, manner=manner, again=again
         )
     _show(report, common, dry=dry_run)
     if report.failed:

@@ -9,9 +9,9 @@ import typer
 from rich.syntax import Syntax
 
 from detector.cli import options, show, wiring
-from detector.detect import joining, new_terms, threshold
+from detector.detect import esql, joining, new_terms, threshold
 from detector.language import datemath, dsl, eql, fields, tree
-from detector.model import Rule
+from detector.model import Rule, Window
 
 LONGEST = 10_000
 """Characters of a residual that are shown."""
@@ -28,7 +28,7 @@ def compile_(
     url: options.Url = None,
     json: options.Json = False,
 ) -> None:
-    """Show the Query DSL that is sent for a rule, without its time range. Needs no cluster.
+    """Show the query that is sent for a rule, without its time range. Needs no cluster.
 
     What no query can say is shown as the residual: it is checked on every hit.
     """
@@ -55,7 +55,7 @@ def compiled_rule(rule: Rule) -> dict[str, Any]:
     """The document of `compile --json`."""
     searches = []
     if not rule.unsupported:
-        searches = [_search(where) | _grouped(rule) for where in _conditions(rule)]
+        searches = [_search(where) | _grouped(rule) | _asked(rule) for where in _conditions(rule)]
         searches += _compared(rule)
     return {
         "rule_id": rule.rule_id,
@@ -92,6 +92,14 @@ def _compared(rule: Rule) -> list[dict[str, Any]]:
     return [_search(asked.where) | {"index": list(asked.index), "compared": groups}]
 
 
+def _asked(rule: Rule) -> dict[str, Any]:
+    """The ES|QL to which the query is a filter, as of now."""
+    if rule.type != "esql":
+        return {}
+    now = wiring.now()
+    return {"esql": esql.question(rule, Window(now - rule.lookback, now), now).query}
+
+
 def _grouped(rule: Rule) -> dict[str, Any]:
     """By which fields documents are counted, and how many there must be or since when none."""
     if rule.type == "threshold":
@@ -118,6 +126,8 @@ def _show(rule: Rule, compiled: dict[str, Any]) -> None:
     if rule.unsupported:
         console.print(show.styled(f"# not supported: {rule.unsupported}", "yellow"))
     for search in compiled["searches"]:
+        for line in search.get("esql", "").splitlines():
+            typer.echo(show.clean(line))
         text = jsons.dumps(search["query"], indent=2)
         if console.is_terminal:
             console.print(Syntax(text, "json", background_color="default", word_wrap=True))

@@ -114,7 +114,8 @@ def _covered(patterns: Sequence[str]) -> str:
 def answerable(rule: Rule) -> bool:
     """Whether the rule can be judged without Elasticsearch."""
     asked = [rule.where, *([rule.indicators.where] if rule.indicators else [])]
-    return all(one is not None and analysed.answerable(one, ECS) for one in asked)
+    judged = all(one is not None and analysed.answerable(one, ECS) for one in asked)
+    return judged and rule.type != "esql"
 
 
 def in_memory(rules: Sequence[Rule], now: datetime, terms: Terms) -> Iterator[Outcome]:
@@ -133,12 +134,18 @@ def judge(
     now: datetime,
     terms: Terms,
 ) -> Outcome:
-    """Run the rule where the example's documents lie; alerts on other documents do not count."""
+    """Run the rule where the example's documents lie; alerts on other documents do not count.
+
+    Those of groups that name none do: their documents lie alone.
+    """
     run = moment(rule, now)
     window = schedule.live_window(rule, run)
     own = {document.id for document in stored}
     found = proof.matches(store, rule, window, terms.execution(run, run))
-    got = sum(any(document.id in own for document in m.documents) for m in found.values())
+    got = sum(
+        not m.documents or any(document.id in own for document in m.documents)
+        for m in found.values()
+    )
     outcome = Outcome(rule, example, got)
     if outcome.holds:
         return outcome

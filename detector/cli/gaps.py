@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from detector.cli import options, reports, show, stopping, waiting, wiring
+from detector.cli import able, options, reports, show, stopping, waiting, wiring
 from detector.model import Gap, Rule, Window
 from detector.run import backfill
 from detector.run.backfill import Manner, Report
@@ -84,6 +84,7 @@ def fill(
         stopping.asked() as asked,
     ):
         terms, clock = wiring.terms(configured), wiring.clock(store, chosen)
+        chosen = runnable(able.there(store, chosen))
         ids = {one.rule_id for one in chosen}
         found = [gap for gap in recorded.unfilled(store) if gap.rule_id in ids or not rule]
         manner = Manner(workers=workers, progress=bar, stopping=asked)

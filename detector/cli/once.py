@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from detector.cli import options, reports, show, times, waiting, wiring
+from detector.cli import able, options, reports, show, times, waiting, wiring
 from detector.cli.heartbeat import Heartbeat
 from detector.run import cycle
 from detector.run.cycle import Report
@@ -35,7 +35,7 @@ def once(
     chosen = wiring.usable_rules(common, configured, rule or (), quiet=common.json)
     times.parse(now, wiring.now(), "--now")  # before a cluster is asked for its time
     with wiring.store(common, configured) as store, waiting.bar("running rules") as bar:
-        clock = wiring.clock(store, chosen)
+        clock, chosen = wiring.clock(store, chosen), able.there(store, chosen)
         at = times.parse(now, clock(), "--now")
         report = cycle.run(store, chosen, at, wiring.terms(configured), clock=clock, progress=bar)
     if common.json:

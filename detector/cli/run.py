@@ -12,6 +12,7 @@ import typer
 
 from detector import rulefile
 from detector.cli import clocks, daemons, heartbeat, neighbours, options, wiring
+from detector.cli.able import Able, AbleRules
 from detector.cli.log import Logger
 from detector.cli.reloading import RuleFiles
 from detector.errors import DetectorError
@@ -58,7 +59,8 @@ def run(
         clock = wiring.clock(store, chosen, clocks.Logged(log))
         part = _part(store, configured, log)
         terms = wiring.terms(configured)
-        daemon = Daemon(store, files, terms, listener, part=part, clock=clock)
+        able = Able(store, lambda said: log.write("warning", said))
+        daemon = Daemon(store, AbleRules(files, able), terms, listener, part=part, clock=clock)
         _heed_signals(daemon, lambda: _read_again(common, store, files, log))
         log.write("info", f"watching with {len(daemon.rules)} rules", rules=len(daemon.rules))
         daemon.run(GRACE)

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from detector.cli import daemons, health, options, reports, show, wiring
+from detector.cli import able, daemons, health, options, reports, show, wiring
 from detector.cli.health import Known, State
 from detector.errors import StoreError
 from detector.model import Rule
@@ -73,6 +73,7 @@ def status(
     broken = sum(problem.level == "error" for problem in loaded.problems)
     chosen = cycle.runnable(wiring.usable(loaded, quiet=True))
     with wiring.store(common, configured) as store:
+        chosen = cycle.runnable(able.there(store, chosen))
         known, blind = _read(store, chosen, configured)
         leases = daemons.read(store)
     states = [health.judge(rule, known) for rule in chosen]

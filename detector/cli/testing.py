@@ -12,10 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from detector.cli import examples, junit, options, show, telling, wiring
+from detector.cli import able, examples, junit, options, show, telling, wiring
 from detector.cli.examples import Outcome
+from detector.language import esql
 from detector.model import Example, Rule
-from detector.run.cycle import Terms
+from detector.run.cycle import Terms, runnable
 
 
 def test(
@@ -48,7 +49,8 @@ def test(
     suites = {"in memory": list(examples.in_memory(offline, now, terms))}
     if common.url:
         with wiring.store(common, configured) as store:
-            suites["Elasticsearch"] = list(_on_elasticsearch(store, chosen, now, terms))
+            there = runnable(able.there(store, chosen))
+            suites["Elasticsearch"] = list(_on_elasticsearch(store, there, now, terms))
     if report:
         junit.write(report, suites, loaded.problems)
     outcomes = [outcome for some in suites.values() for outcome in some]
@@ -77,13 +79,21 @@ def _on_elasticsearch(
         with ExitStack() as made:
             for where in sorted({one.index for one in every} | {name}):
                 inside = [one for one in every if one.index == where]
-                made.enter_context(scratch.index(store, where, inside))
+                named = {name for rule, *_ in filed for name in _named(rule)}
+                made.enter_context(scratch.index(store, where, inside, named))
             for rule, example, stored in filed:
                 yield examples.judge(store, rule, example, stored, now, terms)
 
 
+def _named(rule: Rule) -> frozenset[str]:
+    """The fields that must be mapped, though no event has them: to ES|QL others are a fault."""
+    return esql.words(rule.query or "") if rule.type == "esql" else frozenset()
+
+
 def _moved(rule: Rule, name: str) -> Rule:
     """The rule, looking into the index `name`, and into one beside it for indicators."""
+    if rule.type == "esql":
+        return replace(rule, index=(name,), query=esql.moved(rule.query or "", name))
     asked = rule.indicators
     beside = None if asked is None else replace(asked, index=(f"{name}-indicators",))
     return replace(rule, index=(name,), indicators=beside)

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from detector import questions
 from detector.detect import (
     eql,
+    esql,
     machine_learning,
     new_terms,
     query,
@@ -36,6 +37,7 @@ DETECTORS: dict[str, Detector] = {
     "new_terms": new_terms.detect,
     "threat_match": threat_match.detect,
     "machine_learning": machine_learning.detect,
+    "esql": esql.detect,
 }
 
 

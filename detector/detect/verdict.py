@@ -85,7 +85,7 @@ def questions(rule: Rule) -> Iterator[Question]:
 
     What a rule type wants to be there beside its query is a part of the condition.
     """
-    where = rule.where
+    where = None if rule.type == "esql" else rule.where
     match where:
         case None:
             return

@@ -13,7 +13,7 @@ from typing import Any
 
 from detector import packaged
 from detector.errors import Place
-from detector.language import tree
+from detector.language import esql, tree
 from detector.model import Example, Problem, Rule, Suppression
 from detector.rulefile import check, compared, examples, forms, queries
 from detector.rulefile.examples import Beside
@@ -33,9 +33,12 @@ _NOT_APPLIED = {
     "response_actions": "response actions are not run",
 }
 """What a rule may ask for and this engine does not do."""
+ROWS_ALERT = "alerts of ES|QL are not suppressed yet: each row makes one"
 
 
-RUN = frozenset({"eql", "query", "threshold", "new_terms", "threat_match", "machine_learning"})
+RUN = frozenset(
+    {"eql", "query", "threshold", "new_terms", "threat_match", "machine_learning", "esql"}
+)
 STEPWISE = frozenset({"threshold", "new_terms"})
 """The types whose answer depends on where the window begins and ends."""
 
@@ -169,6 +172,8 @@ class _Reader:
         rule = _rule(checked.keys, checked.parameters)
         if checked.keys.type == "machine_learning":
             rule, where = compared.of_anomalies(rule, checked.keys)
+        if rule.type == "esql" and where is not None:
+            rule = _of_esql(rule)
         rule = replace(rule, indicators=compared.indicators(checked.keys, met))
         complete = (where and met) or checked.keys.type not in queries.READ
         if self.window_holds(rule, text) and complete:
@@ -201,7 +206,8 @@ class _Reader:
         return replace(rule, unsupported=unsupported)
 
     def not_applied(self, keys: Keys, text: Text) -> None:
-        for key, message in _NOT_APPLIED.items():
+        of_rows = {"alert_suppression": ROWS_ALERT} if keys.type == "esql" else {}
+        for key, message in (_NOT_APPLIED | of_rows).items():
             if getattr(keys, key):
                 self.report.add(message, text.key((key,)), level="warning", rule_id=keys.rule_id)
 
@@ -267,7 +273,7 @@ def _rule(keys: Keys, parameters: Mapping[str, Any]) -> Rule:
 def _suppression(keys: Keys, parameters: Mapping[str, Any]) -> Suppression | None:
     """Without a duration an alert stands for an interval: what Kibana's next run would not see."""
     asked = keys.alert_suppression
-    if asked is None:
+    if asked is None or keys.type == "esql":
         return None
     counted = parameters["threshold"]["field"] if keys.type == "threshold" else ()
     return Suppression(
@@ -275,6 +281,12 @@ def _suppression(keys: Keys, parameters: Mapping[str, Any]) -> Suppression | Non
         duration=asked.duration.length if asked.duration else durations.parse(keys.interval),
         missing=asked.missing_fields_strategy != "doNotSuppress",
     )
+
+
+def _of_esql(rule: Rule) -> Rule:
+    """The query says where the rule looks, and whether its answer depends on the window."""
+    query = esql.read(rule.query or "")
+    return replace(rule, index=query.index or rule.index, stepwise=query.stepwise)
 
 
 def _hash(parameters: Mapping[str, Any], identity: list[str] | None) -> str:
@@ -289,7 +301,7 @@ def _unsupported(keys: Keys) -> str | None:
         return "a saved query lives in Kibana and cannot be read: write its query into the rule"
     if keys.type not in RUN:
         return f"type `{keys.type}` cannot be run yet"
-    if not keys.index and keys.type != "machine_learning":
+    if not keys.index and keys.type not in {"machine_learning", "esql"}:
         return "data views live in Kibana and cannot be read: name the indices in `index`"
     return None
 

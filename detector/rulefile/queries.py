@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from detector.errors import LanguageError
-from detector.language import analysed, doubts, eql, kuery, querydsl, tree
+from detector.language import analysed, doubts, eql, esql, kuery, querydsl, tree
 from detector.language.fields import ECS
 from detector.language.tree import Node, Query
 from detector.rulefile.check import LANGUAGES
@@ -16,7 +16,7 @@ from detector.rulefile.report import Report
 from detector.text.document import Text
 from detector.text.faults import KeyPath
 
-READ = frozenset({"eql", "query", "threshold", "new_terms", "threat_match"})
+READ = frozenset({"eql", "query", "threshold", "new_terms", "threat_match", "esql"})
 """The types whose query is read here."""
 
 _HEAD = re.compile(
@@ -153,8 +153,15 @@ def _lucene(query: str, _: Mapping[str, Any]) -> Query:
     return querydsl.sent({"query_string": {"query": query, "analyze_wildcard": True}})
 
 
+def _esql(query: str, _: Mapping[str, Any]) -> Query:
+    """What the query asks, Elasticsearch alone can answer: all that is left are the filters."""
+    esql.read(query)
+    return tree.Everything()
+
+
 _PARSERS: Mapping[str, Callable[[str, Mapping[str, Any]], Query]] = {
     "eql": _eql,
+    "esql": _esql,
     "kuery": lambda query, _: kuery.parse(query),
     "lucene": _lucene,
 }

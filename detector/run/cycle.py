@@ -256,11 +256,14 @@ class _Cycle:
             yield run
 
     def _groups(self, runs: Sequence[Run]) -> list[list[Run]]:
-        """Who is not suspected of being slow or broken does not wait for who is."""
-        groups = (
-            [run for run in runs if not self.backoff.suspected(run.rule)],
-            [run for run in runs if self.backoff.suspected(run.rule)],
-        )
+        """Who is not suspected of being slow or broken does not wait for who is.
+
+        Nor does anyone for queries of ES|QL, each of which is a request of its own.
+        """
+        groups: tuple[list[Run], ...] = ([], [], [])
+        for run in runs:
+            alone = 1 if run.rule.type == "esql" else 0
+            groups[2 if self.backoff.suspected(run.rule) else alone].append(run)
         return [group for group in groups if group]
 
     def _judge(self, group: Sequence[Run], runs: Sequence[Run]) -> None:

@@ -23,7 +23,7 @@ def tell(store: Store, run: Run, held: Sequence[Run]) -> None:
     windows = [one.remaining for one in held if one.remaining]
     searches = [search for window in windows for search in detect.searches(rule, window)]
     survey = store.survey(searches, alerts.telling_fields(rule))
-    if rule.indicators is not None:  # counted before they are compared
+    if rule.indicators is not None or rule.type == "esql":  # counted before they are compared
         survey = replace(survey, exact=False)
     alert = alerts.flood(rule, run.execution, survey, run.window, windows)
     written = store.write_alerts([alert])

@@ -367,8 +367,9 @@ def _without_buried(
 def _build(run: Run) -> dict[str, Alert]:
     """The alerts of a batch by id; of copies the first in time order becomes the alert."""
     found = run.step if isinstance(run.step, Found) else Found()
-    for text in found.warnings:
+    for text in filter(None, (*found.warnings, found.hole)):
         run.warn(text)
+    run.hole = found.hole or run.hole
     run.matches += found.suppressed
     built: dict[str, Alert] = {}
     origin: dict[str, Match] = {}

@@ -10,6 +10,7 @@ import random
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -126,6 +127,7 @@ def connect(url: str, **options: Any) -> Client:
     answer is left out for a while. The client does not retry: `Connection` does, with pauses, and
     only what failed.
     """
+    warnings.simplefilter("ignore", elasticsearch.ElasticsearchWarning)  # of queries, not for users
     serializer, lines = Json(), Ndjson()
     return Elasticsearch(
         [_with_port(address) for address in url.split(",")],

@@ -23,7 +23,7 @@ from detector.model import (
     Survey,
     Written,
 )
-from detector.store import bulk, indices, shapes, updating, writing
+from detector.store import bulk, esql, indices, shapes, updating, writing
 from detector.store.bulk import Item, Operation, refusal
 from detector.store.clock import ClusterClock
 from detector.store.connection import (
@@ -142,6 +142,14 @@ class ElasticStore:
         if not self.call(lambda: self.client.indices.exists_index_template(name=name)):
             hint = "`detector setup` makes it; shadow rules need it"
             raise NotSetUp(f"the index template {name} is missing", hint=hint)
+
+    def has_esql(self) -> bool:
+        """Whether the cluster has ES|QL; one that says nothing of it is taken to have it."""
+        try:
+            self.call(lambda: self.client.esql.query(query="ROW a = 1 | LIMIT 1"))
+        except StoreError as error:
+            return not esql.is_missing(error)
+        return True
 
     # -- state
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from detector.errors import Forbidden, Rejected, StoreError, Unavailable
 from detector.model import Problem, Rule
-from detector.store import installation, mapped, msearch, privileges
+from detector.store import esql, installation, mapped, msearch, privileges
 from detector.store.connection import UNKNOWN, status_of
 from detector.store.elastic import ElasticStore
 
@@ -30,7 +30,7 @@ def inspect(store: ElasticStore, rules: Sequence[Rule]) -> Iterator[Problem]:
     What cannot be found out for want of a privilege is left out where the privilege is named.
     """
     weak = False
-    for look in (_privileges, _version, _templates, _state, _settings, _indices, _fields):
+    for look in (_privileges, _version, _templates, _state, _settings, _esql, _indices, _fields):
         try:
             for problem in look(store, rules):
                 weak = weak or look is _privileges
@@ -107,6 +107,15 @@ def _may_appear(name: str, allowed: str) -> bool:
         if fnmatchcase(name, pattern.lstrip("+-")):
             return not pattern.startswith("-")
     return False
+
+
+def _esql(store: ElasticStore, rules: Sequence[Rule]) -> Iterator[Problem]:
+    """Rules of a language that the cluster has not; the others go on."""
+    asking = [rule for rule in rules if rule.type == "esql"]
+    if asking and not store.has_esql():
+        for rule in asking:
+            said = f"{rule.name}: {esql.LACKING}, the rule does not run there"
+            yield Problem(said, "warning", rule_id=rule.rule_id, file=_file(rule))
 
 
 def _indices(store: ElasticStore, rules: Sequence[Rule]) -> Iterator[Problem]:

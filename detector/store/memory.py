@@ -14,7 +14,7 @@ from typing import Self, assert_never
 
 from dateutil import parser as dates
 
-from detector.errors import StoreError
+from detector.errors import Rejected, StoreError
 from detector.language import evaluate, fields
 from detector.language.tree import all_of
 from detector.model import (
@@ -32,6 +32,7 @@ from detector.model import (
     Letter,
     Page,
     Question,
+    Rows,
     RunRecord,
     Search,
     Source,
@@ -78,6 +79,8 @@ class MemoryStore:
                     alerts = self.alerts.values()
                     told = (earlier.said(question, a.id, a.document, a.index) for a in alerts)
                     return Page((), earlier=tuple(one for one in told if one))
+                case Rows():
+                    return Failure(Rejected("only Elasticsearch can answer ES|QL"))
                 case _:
                     assert_never(question)
         except Exception as error:  # noqa: BLE001 - one question's fault is its own failure

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from detector.language import dsl, evaluate, tree
 from detector.language.fields import ECS, FieldTypes
-from detector.model import Buckets, Cursor, Document, Earlier, Page, Search, Window
+from detector.model import Buckets, Cursor, Document, Earlier, Page, Rows, Search, Window
 from detector.store.sifting import Unread, sifted
 
 Json: TypeAlias = dict[str, Any]
@@ -173,11 +173,14 @@ def _missing(response: Mapping[str, Any]) -> Iterator[str]:
     if shards["failed"]:
         told = "; ".join(sorted(_reasons(shards.get("failures", ()))))
         yield f"{shards['failed']} of {shards['total']} shards failed: {told[:500]}"
-    clusters = response.get("_clusters", {})
-    absent = sum(clusters.get(key, 0) for key in ABSENT)
-    if absent:
+    yield from absent(response.get("_clusters", {}))
+
+
+def absent(clusters: Mapping[str, Any]) -> Iterator[str]:
+    """What `_clusters` tells of those that did not answer in full."""
+    if count := sum(clusters.get(key, 0) for key in ABSENT):
         told = "; ".join(_absent(clusters.get("details", {})))
-        yield f"{absent} of {clusters['total']} clusters did not answer in full: {told[:500]}"
+        yield f"{count} of {clusters['total']} clusters did not answer in full: {told[:500]}"
 
 
 def _reasons(failures: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -208,7 +211,7 @@ def _remotes(response: Mapping[str, Any]) -> set[str]:
     return set(response.get("_clusters", {}).get("details", ())) - {"(local)"}
 
 
-def query(search: Search | Buckets, condition: Json, exclude_tiers: Sequence[str]) -> Json:
+def query(search: Search | Buckets | Rows, condition: Json, exclude_tiers: Sequence[str]) -> Json:
     """The whole query: the condition inside the window."""
     filters = [_inside(search)]
     inner = condition.get("bool")
@@ -224,7 +227,7 @@ def query(search: Search | Buckets, condition: Json, exclude_tiers: Sequence[str
     return {"bool": {"filter": filters} | ({"must_not": unwanted} if unwanted else {})}
 
 
-def _inside(search: Search | Buckets) -> Json:
+def _inside(search: Search | Buckets | Rows) -> Json:
     """The window, as Kibana asks it: of `@timestamp` where the other time is missing."""
     primary = _range(search.time_field, search.window)
     if isinstance(search, Search) or not search.fallback:

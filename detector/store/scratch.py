@@ -16,11 +16,19 @@ CHUNK = 1_000
 # Types a plain mapping cannot give by itself: text becomes keyword, numbers and booleans are seen.
 _MAPPED = frozenset({"date", "ip", "long", "integer", "short", "float", "double", "boolean"})
 
+_TEXTS = frozenset({"keyword", "constant_keyword", "wildcard", "match_only_text", "text"})
+
 
 @contextmanager
-def index(store: ElasticStore, name: str, documents: Sequence[Stored]) -> Iterator[None]:
-    """The index `name` with `documents`, searchable; it is deleted in the end, whatever happens."""
-    store.call(lambda: store.client.indices.create(index=name, mappings=mappings()))
+def index(
+    store: ElasticStore, name: str, documents: Sequence[Stored], named: Collection[str] = ()
+) -> Iterator[None]:
+    """The index `name` with `documents`, searchable; it is deleted in the end, whatever happens.
+
+    Those of the ECS fields that are `named` are mapped, though no document has them.
+    """
+    mapped = mappings(named=named)
+    store.call(lambda: store.client.indices.create(index=name, mappings=mapped))
     try:
         fill(store, documents)
         yield
@@ -57,12 +65,14 @@ def fill(store: ElasticStore, documents: Sequence[Stored]) -> None:
     store.call(lambda: store.client.indices.refresh(index=names))
 
 
-def mappings(lacking: Collection[str] = ()) -> dict[str, Any]:
-    """A mapping for events of any integration."""
+def mappings(lacking: Collection[str] = (), named: Collection[str] = ()) -> dict[str, Any]:
+    """A mapping for events of any integration; of texts, only the fields that are `named`."""
     properties: dict[str, Any] = {}
     for name, kind in _ecs():
         if kind in _MAPPED and kind not in lacking:
             _put(properties, name.split("."), {"type": kind})
+        elif name in named and kind not in lacking and kind in _TEXTS:
+            _put(properties, name.split("."), {"type": "keyword", "ignore_above": 1024})
     return {
         "dynamic_templates": [
             {

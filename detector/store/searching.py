@@ -11,6 +11,7 @@ import copy
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -25,10 +26,11 @@ from detector.model import (
     Failure,
     Page,
     Question,
+    Rows,
     Search,
     Survey,
 )
-from detector.store import bucketing, counting, earlier, msearch, paging, remotes, shapes
+from detector.store import bucketing, counting, earlier, esql, msearch, paging, remotes, shapes
 from detector.store.connection import (
     Connection,
     Patience,
@@ -51,6 +53,8 @@ UNREADABLE, TOO_LARGE = 400, 413
 WIDE, WIDEST = 10, 10_000
 """Buckets of a page for each of its documents, since they are small, and at most: a search may
 make 65,536, and each holds another (`search.max_buckets`)."""
+ABREAST = 4
+"""Queries of ES|QL that are under way at once."""
 KEPT = 20_000
 """Conditions whose translation is kept."""
 SEARCH_FOR_ONE = 60.0
@@ -132,6 +136,7 @@ class Searcher:
         near = {i: one for i, one in of_events.items() if i not in far}
         for part in filter(None, (near, far)):  # a remote that hangs holds up who asks remotes
             answers |= self._of_events(part)
+        answers |= self._of_rows(dict(_numbered(questions, Rows)))
         return [answers[i] for i in range(len(questions))]
 
     def _of_events(self, questions: Mapping[int, Search | Buckets]) -> dict[int, Answer]:
@@ -148,7 +153,7 @@ class Searcher:
         self._mappings.learn({tuple(patterns): names})
         return self._mappings.of(tuple(patterns))
 
-    def _learn(self, questions: Iterable[Search | Buckets]) -> None:
+    def _learn(self, questions: Iterable[Search | Buckets | Rows]) -> None:
         """Get to know the fields of all of them, before the first is translated."""
         wanted: dict[tuple[str, ...], set[str]] = defaultdict(set)
         for question in questions:
@@ -174,6 +179,28 @@ class Searcher:
 
     def _of_one(self, search: Search) -> Answer:
         return self._at_once({0: search})[0]
+
+    def _of_rows(self, questions: Mapping[int, Rows]) -> dict[int, Answer]:
+        """Each is a request of its own; some are under way together, since many take seconds."""
+        if not questions:
+            return {}
+        self._learn(question for question in questions.values() if question.index)
+        with ThreadPoolExecutor(ABREAST) as pool:
+            return dict(zip(questions, pool.map(self._rows, questions.values()), strict=True))
+
+    def _rows(self, question: Rows) -> Answer:
+        try:
+            compiled = self._compile(question.where, self._mappings.of(question.index))
+            body = esql.ask(question, compiled, self._exclude_tiers)
+            answer = self._connection.call(
+                lambda: self._connection.client.esql.query(**body), shape=shapes.rows
+            )
+            return esql.read(question, answer.body, compiled)
+        except StoreError as error:
+            unseen = self._permission.refused(question.index) if esql.found_no_index(error) else {}
+            return Failure(next(iter(unseen.values()))) if unseen else esql.refusal(question, error)
+        except Exception as error:  # noqa: BLE001 - one rule's fault is its own failure
+            return Failure(Rejected(f"the rows could not be asked for: {error!r}"[:1_000]))
 
     def _in_pages(self, question: Search | Buckets) -> bool:
         """Whether no single request can answer it: what is too much is taken out on this side."""

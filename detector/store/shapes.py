@@ -40,6 +40,17 @@ def point(body: Any) -> bool:
     return isinstance(body, Mapping) and isinstance(body.get("id"), str)
 
 
+def rows(body: Any) -> bool:
+    """Of a query of ES|QL."""
+    if not isinstance(body, Mapping):
+        return False
+    columns, values = body.get("columns"), body.get("values")
+    named = isinstance(columns, list) and all(
+        isinstance(one, Mapping) and "name" in one for one in columns
+    )
+    return named and isinstance(values, list) and all(isinstance(one, list) for one in values)
+
+
 def _listed(body: Any, key: str, count: int, each: Shape) -> bool:
     listed = body.get(key) if isinstance(body, Mapping) else None
     return isinstance(listed, list) and len(listed) == count and all(map(each, listed))
