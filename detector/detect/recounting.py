@@ -88,7 +88,7 @@ class Again:
     def terms(self, match: Match) -> Iterator[Terms]:
         """What the match is compared by; events with several values are counted for each."""
         if not self.counts_events:
-            yield tuple((name, _common(match.documents, name)) for name in self.asked.by)
+            yield tuple((name, _values_of(match, name)) for name in self.asked.by)
         elif match.group is not None:
             yield tuple((name, (value,)) for name, value in match.group.terms)
         else:
@@ -157,7 +157,7 @@ class Again:
     def _narrowing(self, wanted: Sequence[Terms]) -> Node | None:
         """What all events of such matches satisfy; what the index does not hold is let pass."""
         rule = self.rule
-        if rule.type == "new_terms":  # whether something is new, events of other values tell
+        if rule.type in {"new_terms", "esql"}:  # what is new, and what a query makes of events
             return None
         parts: list[Node] = []
         for name, column in _columns(wanted).items():
@@ -208,11 +208,21 @@ def _columns(wanted: Sequence[Terms]) -> Mapping[str, list[tuple[Scalar, ...]]]:
     return columns
 
 
+def _values_of(match: Match, name: str) -> tuple[Scalar, ...]:
+    """What a query says goes before what its events say, as in the alert."""
+    if match.row is not None and name in match.row.columns:
+        return _ordered(set(evaluate.values(match.row.columns, name)))
+    return _common(match.documents, name) if match.documents else ()
+
+
 def _common(documents: Sequence[Document], name: str) -> tuple[Scalar, ...]:
     """The values that all of them have, each once and in one order."""
     first, *others = (_values(document, name) for document in documents)
-    shared = [value for value in first if all(value in one for one in others)]
-    return tuple(sorted(shared, key=lambda value: (type(value).__name__, str(value))))
+    return _ordered(value for value in first if all(value in one for one in others))
+
+
+def _ordered(values: Iterable[Scalar]) -> tuple[Scalar, ...]:
+    return tuple(sorted(values, key=lambda value: (type(value).__name__, str(value))))
 
 
 def _values(document: Document, name: str) -> list[Scalar]:

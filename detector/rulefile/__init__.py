@@ -33,7 +33,6 @@ _NOT_APPLIED = {
     "response_actions": "response actions are not run",
 }
 """What a rule may ask for and this engine does not do."""
-ROWS_ALERT = "alerts of ES|QL are not suppressed yet: each row makes one"
 
 
 RUN = frozenset(
@@ -206,8 +205,7 @@ class _Reader:
         return replace(rule, unsupported=unsupported)
 
     def not_applied(self, keys: Keys, text: Text) -> None:
-        of_rows = {"alert_suppression": ROWS_ALERT} if keys.type == "esql" else {}
-        for key, message in (_NOT_APPLIED | of_rows).items():
+        for key, message in _NOT_APPLIED.items():
             if getattr(keys, key):
                 self.report.add(message, text.key((key,)), level="warning", rule_id=keys.rule_id)
 
@@ -273,7 +271,7 @@ def _rule(keys: Keys, parameters: Mapping[str, Any]) -> Rule:
 def _suppression(keys: Keys, parameters: Mapping[str, Any]) -> Suppression | None:
     """Without a duration an alert stands for an interval: what Kibana's next run would not see."""
     asked = keys.alert_suppression
-    if asked is None or keys.type == "esql":
+    if asked is None:
         return None
     counted = parameters["threshold"]["field"] if keys.type == "threshold" else ()
     return Suppression(

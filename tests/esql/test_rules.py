@@ -282,3 +282,39 @@ def test_a_query_that_hangs_ends_with_the_clients_time_out(
     client.close()
     assert isinstance(answer, Failure)
     assert isinstance(answer.error, TimedOut)
+
+
+SUPPRESSED = [
+    (
+        "FROM logs-esql.* | STATS Esql.count = COUNT(*) BY user.name, host.name",
+        ["user.name"],
+        [("ann", 5), ("bob", 5), ("cid", 5)],
+    ),
+    (
+        "FROM logs-esql.* | EVAL Esql.who = TO_UPPER(user.name) | KEEP Esql.who",
+        ["Esql.who"],
+        [("ANN", 32), ("BOB", 32), ("CID", 33)],
+    ),
+]
+"""A query, what suppresses its alerts, and how often each value is met besides the first time: of
+events all that are there in the two hours, be it that no run has come to them yet."""
+
+
+@pytest.mark.parametrize(("query", "by", "expected"), SUPPRESSED)
+def test_rows_of_the_same_values_share_an_alert(  # noqa: PLR0917 - three of them are a table's
+    esql: Elasticsearch,
+    store: ElasticStore,
+    tmp_path: Path,
+    query: str,
+    by: list[str],
+    expected: list[tuple[str, int]],
+) -> None:
+    asked = {"group_by": by, "duration": {"value": 2, "unit": "h"}}
+    rule = loaded(tmp_path, query, alert_suppression=asked)
+    made = [at(store, now, rule).alerts_created for now in minutes(-10, -10, -5, 0, 0)]
+    assert made == [3, 0, 0, 0, 0]
+    found = written(esql)
+    terms = [one["kibana.alert.suppression.terms"] for one in found]
+    counts = [one["kibana.alert.suppression.docs_count"] for one in found]
+    said = [(one["value"], count) for (one,), count in zip(terms, counts, strict=True)]
+    assert sorted(said) == expected
