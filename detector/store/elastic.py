@@ -93,7 +93,7 @@ class ElasticStore:
 
     def field_types(self, patterns: Sequence[str], names: Collection[str]) -> FieldTypes:
         """What these indices know of the fields; ECS where they are not mapped or do not tell."""
-        return self._searcher.types_for(patterns, names)
+        return self._searcher.translations.types_for(patterns, names)
 
     # -- alerts
 

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import copy
 import time
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias
 
 from detector.errors import Rejected, StoreError, TimedOut
-from detector.language import dsl, tree
-from detector.language.fields import FieldTypes
 from detector.model import (
     Answer,
     Buckets,
@@ -30,7 +26,7 @@ from detector.model import (
     Search,
     Survey,
 )
-from detector.store import bucketing, counting, earlier, esql, msearch, paging, remotes, shapes
+from detector.store import bucketing, counting, earlier, msearch, paging, remotes, shapes
 from detector.store.connection import (
     Connection,
     Patience,
@@ -40,11 +36,11 @@ from detector.store.connection import (
     status_of,
     verdict,
 )
-from detector.store.fieldtypes import Mappings
 from detector.store.msearch import Asked, Lack
 from detector.store.permission import Permission
+from detector.store.rows import RowReader
+from detector.store.translating import Translations
 
-T = TypeVar("T")
 AnyAsked: TypeAlias = Asked[Any]
 Tried: TypeAlias = list[dict[str, Any]] | StoreError
 """The responses to many searches, or why there are none."""
@@ -53,10 +49,6 @@ UNREADABLE, TOO_LARGE = 400, 413
 WIDE, WIDEST = 10, 10_000
 """Buckets of a page for each of its documents, since they are small, and at most: a search may
 make 65,536, and each holds another (`search.max_buckets`)."""
-ABREAST = 4
-"""Queries of ES|QL that are under way at once."""
-KEPT = 20_000
-"""Conditions whose translation is kept."""
 SEARCH_FOR_ONE = 60.0
 """Seconds for which is looked for the one search that keeps a request from being answered."""
 
@@ -110,7 +102,8 @@ class Searcher:
     ) -> None:
         self._connection = connection
         self._permission = Permission(connection)
-        self._mappings = Mappings(connection)
+        self.translations = Translations(connection)
+        self._rows = RowReader(connection, self._permission, self.translations, exclude_tiers)
         self._page_size = page_size
         self._per_request = per_request
         self._exclude_tiers = tuple(exclude_tiers)
@@ -118,8 +111,6 @@ class Searcher:
         self._timeout = timeout
         self._looking_until: float | None = None
         self._points: dict[tuple[str, ...], str] = {}
-        self._compiled: dict[int, tuple[tree.Node, FieldTypes, dsl.Compiled]] = {}
-        self._fields: dict[int, tuple[tree.Node, frozenset[str]]] = {}
 
     def session(self) -> Self:
         """The same connection and translations; points in time of its own."""
@@ -136,38 +127,17 @@ class Searcher:
         near = {i: one for i, one in of_events.items() if i not in far}
         for part in filter(None, (near, far)):  # a remote that hangs holds up who asks remotes
             answers |= self._of_events(part)
-        answers |= self._of_rows(dict(_numbered(questions, Rows)))
+        answers |= self._rows.answers(dict(_numbered(questions, Rows)))
         return [answers[i] for i in range(len(questions))]
 
     def _of_events(self, questions: Mapping[int, Search | Buckets]) -> dict[int, Answer]:
-        self._learn(questions.values())
+        self.translations.learn(questions.values())
         in_pages = {i: one for i, one in questions.items() if self._in_pages(one)}
         at_once = {i: one for i, one in questions.items() if i not in in_pages}
         answers = self._at_once(at_once)
         for i, question in in_pages.items():
             answers[i] = paging.whole(question, self._of_one)
         return answers
-
-    def types_for(self, patterns: Sequence[str], names: Collection[str]) -> FieldTypes:
-        """What the indices know of these fields; ECS where they are not mapped or do not tell."""
-        self._mappings.learn({tuple(patterns): names})
-        return self._mappings.of(tuple(patterns))
-
-    def _learn(self, questions: Iterable[Search | Buckets | Rows]) -> None:
-        """Get to know the fields of all of them, before the first is translated."""
-        wanted: dict[tuple[str, ...], set[str]] = defaultdict(set)
-        for question in questions:
-            wanted[question.index] |= self._fields_of(question.where)
-            if isinstance(question, Buckets):
-                wanted[question.index].update(question.by)
-        self._mappings.learn(wanted)
-
-    def _fields_of(self, where: tree.Node) -> frozenset[str]:
-        known = self._fields.get(id(where))
-        if known is None or known[0] is not where:
-            known = (where, tree.fields_of(where))
-            _remember(self._fields, id(where), known)
-        return known[1]
 
     def _at_once(self, questions: Mapping[int, Search | Buckets]) -> dict[int, Answer]:
         answers: dict[int, Answer] = {}
@@ -180,34 +150,12 @@ class Searcher:
     def _of_one(self, search: Search) -> Answer:
         return self._at_once({0: search})[0]
 
-    def _of_rows(self, questions: Mapping[int, Rows]) -> dict[int, Answer]:
-        """Each is a request of its own; some are under way together, since many take seconds."""
-        if not questions:
-            return {}
-        self._learn(question for question in questions.values() if question.index)
-        with ThreadPoolExecutor(ABREAST) as pool:
-            return dict(zip(questions, pool.map(self._rows, questions.values()), strict=True))
-
-    def _rows(self, question: Rows) -> Answer:
-        try:
-            compiled = self._compile(question.where, self._mappings.of(question.index))
-            body = esql.ask(question, compiled, self._exclude_tiers)
-            answer = self._connection.call(
-                lambda: self._connection.client.esql.query(**body), shape=shapes.rows
-            )
-            return esql.read(question, answer.body, compiled)
-        except StoreError as error:
-            unseen = self._permission.refused(question.index) if esql.found_no_index(error) else {}
-            return Failure(next(iter(unseen.values()))) if unseen else esql.refusal(question, error)
-        except Exception as error:  # noqa: BLE001 - one rule's fault is its own failure
-            return Failure(Rejected(f"the rows could not be asked for: {error!r}"[:1_000]))
-
     def _in_pages(self, question: Search | Buckets) -> bool:
         """Whether no single request can answer it: what is too much is taken out on this side."""
         if isinstance(question, Search) and question.limit is None:
             return False
         try:
-            return self._compiled_for(question).residual is not None
+            return self.translations.of(question).residual is not None
         except Exception:  # noqa: BLE001 - whoever asks it says what is wrong
             return False
 
@@ -232,7 +180,7 @@ class Searcher:
 
     def survey(self, searches: Sequence[Search], fields: Sequence[str]) -> Survey:
         """Their number and most frequent values. Raises `StoreError`."""
-        self._learn(searches)
+        self.translations.learn(searches)
         asked = [self._ask(search) for search in searches]
         responses = self._counts(asked, fields)
         if any("error" in response or response["_shards"]["failed"] for response in responses):
@@ -354,8 +302,8 @@ class Searcher:
             return Failure(Rejected(f"the query cannot be translated: {error!r}"[:1_000]))
 
     def _ask(self, search: Search | Buckets) -> AnyAsked:
-        compiled, size = self._compiled_for(search), self._page_size
-        types = self._mappings.of(search.index)
+        compiled, size = self.translations.of(search), self._page_size
+        types = self.translations.types(search)
         if isinstance(search, Buckets):
             return bucketing.ask(
                 search,
@@ -373,21 +321,6 @@ class Searcher:
             timeout=self._timeout,
             exclude_tiers=self._exclude_tiers,
         )
-
-    def _compiled_for(self, search: Search | Buckets) -> dsl.Compiled:
-        types = self._mappings.of(search.index)
-        compiled = self._compile(search.where, types)
-        if search.among is None:
-            return compiled
-        return dsl.both(compiled, dsl.translate(search.among, types))
-
-    def _compile(self, where: tree.Node, types: FieldTypes) -> dsl.Compiled:
-        """Translated once per rule: keyed by identity, since hashing a large tree costs as much."""
-        known = self._compiled.get(id(where))
-        if known is None or known[0] is not where or known[1] is not types:
-            known = (where, types, dsl.translate(where, types))
-            _remember(self._compiled, id(where), known)
-        return known[2]
 
     def _under_a_point(self, search: Search) -> AnyAsked | Failure:
         """The same search from its beginning inside a point in time shared by its index set."""
@@ -439,13 +372,6 @@ class Searcher:
 
     def _counts(self, asked: Sequence[AnyAsked], fields: Sequence[str]) -> list[dict[str, Any]]:
         return self._responses([line for item in asked for line in counting.ask(item, fields)])
-
-
-def _remember(known: dict[int, T], key: int, value: T) -> None:
-    """Keep it among at most `KEPT`: a condition with date math is another in each run."""
-    if len(known) >= KEPT:
-        known.clear()
-    known[key] = value
 
 
 def _numbered(questions: Sequence[Question], kind: Any) -> Iterator[tuple[int, Any]]:
