@@ -12,6 +12,7 @@ from elasticsearch import Elasticsearch
 from hypothesis import settings
 from pytest_elasticsearch import factories
 
+from detector import folders
 from detector.node import jars
 from tests.clearing import clear
 
@@ -35,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def node_url(request: pytest.FixtureRequest) -> str:
     """Start the node; the jars come first, since the process fixture waits for 60 s only."""
-    jars.fetch(jars.table(), jars.cache() / "jars")
+    jars.fetch(jars.table(), folders.cache() / "jars")
     node = request.getfixturevalue("elasticsearch_node")
     return f"http://{node.host}:{node.port}"
 

@@ -124,7 +124,8 @@ class RuleFiles:
                 self._log.write("warning", said, rule_id=rule.rule_id, file=names)
 
     def _load(self) -> Loaded:
-        return rulefile.load(self._paths, replace(self._tuning, now=self._clock()))
+        tuning = replace(self._tuning, now=self._clock())
+        return rulefile.load(self._paths, tuning, cached=True)
 
     def _marked(self) -> Mark:
         return _mark(rulefile.files(self._paths, self._tuning))

@@ -48,7 +48,8 @@ def read_settings(common: Common) -> Settings:
 
 def read_rules(common: Common, configured: Settings) -> Loaded:
     """All rules and all problems of the files that options and settings name."""
-    return rulefile.load(rulefile.find(common.rules, configured.rules), tuning(configured))
+    paths = rulefile.find(common.rules, configured.rules)
+    return rulefile.load(paths, tuning(configured), cached=True)
 
 
 def tuning(configured: Settings) -> Tuning:

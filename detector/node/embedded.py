@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
+from detector import folders
 from detector.errors import NodeError
 from detector.node import jars, jvm, locks
 from detector.node.progress import Progress, silent
@@ -60,7 +61,7 @@ def running(
     """
     jvm.require()
     place = _prepare(folder.resolve())
-    jars.fetch(jars.table(), jars.cache() / "jars", progress)
+    jars.fetch(jars.table(), folders.cache() / "jars", progress)
     user = locks.share(place.users, limit)
     if user is None:
         raise NodeError(f"the node in {place.path} is ending and does not get done")

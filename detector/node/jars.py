@@ -74,11 +74,6 @@ def read(text: str) -> tuple[Jar, ...]:
     )
 
 
-def cache() -> Path:
-    """Return the folder for what is fetched once: `$XDG_CACHE_HOME/detector`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "detector"
-
-
 def fetch(jars: Sequence[Jar], folder: Path, progress: Progress = silent) -> dict[Jar, Path]:
     """Download what `folder` lacks, verify everything, return where each jar is.
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from detector import folders
 from detector.node import home, jars, jvm, locks
 
 LOOPBACK = "127.0.0.1"
@@ -96,8 +97,8 @@ def run_for_parent(
 
 
 def _installed() -> jvm.Installation:
-    files = jars.fetch(jars.table(), jars.cache() / "jars")
-    place = home.build(jars.cache() / f"home-{jars.VERSION}", files)
+    files = jars.fetch(jars.table(), folders.cache() / "jars")
+    place = home.build(folders.cache() / f"home-{jars.VERSION}", files)
     return jvm.Installation(place, home.class_path(files))
 
 

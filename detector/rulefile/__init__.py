@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,7 +14,8 @@ from detector import packaged
 from detector.errors import Place
 from detector.language import esql, tree
 from detector.model import Example, Problem, Rule, Suppression
-from detector.rulefile import check, compared, examples, forms, queries
+from detector.rulefile import cachefile, check, compared, examples, forms, listing, queries
+from detector.rulefile.cache import Cache, Reading, Source
 from detector.rulefile.examples import Beside
 from detector.rulefile.keys import Keys
 from detector.rulefile.overlays import Effect
@@ -64,19 +64,21 @@ def find(options: Sequence[Path], configured: Sequence[Path]) -> list[Path]:
     return [Path("rules") if Path("rules").is_dir() else packaged.find("rules")]
 
 
-def load(paths: Sequence[Path], tuning: Tuning = UNTUNED) -> Loaded:
+def load(paths: Sequence[Path], tuning: Tuning = UNTUNED, *, cached: bool = False) -> Loaded:
     """The rules in files and, recursively, folders; ordered by path, never raising.
 
     A rule of a type that cannot run yet is loaded with `unsupported` and a warning. A rule with an
     error is left out; a faulty example is left out of its rule. That an overlay hits nothing is an
-    error, unless single files were named.
+    error, unless single files were named. With `cached`, files that have been read before are not
+    read again, and what was read is kept for the next time.
     """
-    reader = _Reader(tuning)
+    cache = Cache(cachefile.of(paths) if cached else None)
+    reader = _Reader(tuning, cache)
     tuner = reader.tuner
     tuner.read()
-    for path in paths:
-        for file in reader.files(path):
-            reader.file(file)
+    for file in listing.files(paths, reader.report):
+        reader.file(file)
+    cache.save()
     rules, tuned = tuner.narrowed(reader.rules), tuner.faultless
     if any(map(textfile.is_folder, paths)):
         tuner.missed()
@@ -86,78 +88,72 @@ def load(paths: Sequence[Path], tuning: Tuning = UNTUNED) -> Loaded:
 
 def files(paths: Sequence[Path], tuning: Tuning = UNTUNED) -> list[Path]:
     """The files that `load` would read."""
-    reader = _Reader(tuning)
-    return [file for path in paths for file in reader.files(path)] + tuning.files()
+    return [*listing.files(paths, Report()), *tuning.files()]
 
 
 class _Reader:
-    """Gathers rules and problems file by file; knows the ids and files it has seen."""
+    """Gathers rules and problems file by file; knows the ids it has seen."""
 
-    def __init__(self, tuning: Tuning) -> None:
+    def __init__(self, tuning: Tuning, cache: Cache) -> None:
         self.rules: list[Rule] = []
         self.report = Report()
         self.tuner = Tuner(tuning, self.report)
-        self.ids: dict[str, Place] = {}
-        self.seen: set[Path] = set()
+        self.cache = cache
+        self.ids: dict[str, Text] = {}
         self.revisions = Revisions()
 
-    def files(self, path: Path) -> list[Path]:
-        """The rule files at `path` that have not been read yet."""
-        found = self.listed(path)
-        fresh = [file for file in found if file.resolve() not in self.seen]
-        self.seen.update(file.resolve() for file in fresh)
-        return fresh
-
-    def listed(self, path: Path) -> list[Path]:
-        try:
-            return self.folder(path) if path.is_dir() else self.named(path)
-        except OSError as error:
-            self.unreadable(error, path)
-            return []
-
-    def unreadable(self, error: OSError, path: Path) -> None:
-        reason = (error.strerror or str(error)).lower()
-        self.report.add(f"cannot be read: {reason}", Place(1, 1, file=str(path)))
-
-    def folder(self, path: Path) -> list[Path]:
-        """The rule files in a folder and below; a folder that may not be read is a problem."""
-        found: list[Path] = []
-        for above, below, names in os.walk(
-            path, onerror=lambda error: self.unreadable(error, Path(error.filename))
-        ):
-            below[:] = [name for name in below if not name.startswith(".")]
-            found += [file for name in names if _is_rule_file(file := Path(above, name))]
-        if not found:
-            self.report.add(
-                f"no rule files in {path}", Place(1, 1, file=str(path)), level="warning"
-            )
-        return sorted(found)
-
-    def named(self, path: Path) -> list[Path]:
-        if not path.exists():
-            self.report.add("no such file or folder", Place(1, 1, file=str(path)))
-            return []
-        if path.suffix not in textfile.FORMS or path.stem.endswith(examples.SUFFIX):
-            known = ", ".join(textfile.FORMS)
-            hint = f"rules are read from {known}; name the rule file itself"
-            self.report.add("not a rule file", Place(1, 1, file=str(path)), hint)
-            return []
-        return [path]
-
     def file(self, path: Path) -> None:
-        texts = self.report.readable(textfile.read(path))
-        beside = Beside(path, self.report)
+        """Take the rules of a file as they were kept, or as they are read now."""
+        source = Source(path, textfile.content(path), *examples.beside(path))
+        known = self.cache.find(source, self.tuner.digest)
+        report = Report()
+        texts = known.texts(source) if known else report.readable(source.documents())
         self.tuner.enter(texts)
-        for text in forms.plain(texts, path.suffix, self.report):
-            if isinstance(text.data, dict):
-                self.rule(text, path, beside)
-            else:
-                self.report.add("a rule must be a mapping of keys", text.key(()))
-        beside.finish()
+        plain = forms.plain(texts, path.suffix, report)
+        written = [self.tuner.overlaid(text) for text in plain]
+        reading = known or _read(source, texts, written, report)
+        self.cache.keep(source, self.tuner.digest, reading)
+        self.report.problems += reading.problems
+        for text, (rule_id, rule) in zip(written, reading.rules, strict=True):
+            if rule_id is not None and self.first_of_its_id(rule_id, text) and rule is not None:
+                commit = self.revisions.of(path.parent)
+                self.rules.append(replace(rule, file=path, commit=commit))
 
-    def rule(self, text: Text, path: Path, beside: Beside) -> None:
-        """Check everything, whatever is wrong with some of it; keep what can be used."""
-        text = self.tuner.overlaid(text)
+    def first_of_its_id(self, rule_id: str, text: Text) -> bool:
+        first = self.ids.setdefault(rule_id, text)
+        if first is not text:
+            message, hint = f"rule_id `{rule_id}` is taken", f"the first one is {_id_of(first)}"
+            self.report.add(message, _id_of(text), hint, rule_id=rule_id)
+        return first is text
+
+
+def _id_of(text: Text) -> Place:
+    return text.value(("rule_id",))
+
+
+def _read(source: Source, texts: list[Text], written: list[Text], report: Report) -> Reading:
+    """All there is to know of a file; `report` has what was wrong so far."""
+    beside = Beside(source.examples, source.beside, report)
+    reader = _Rules(report)
+    rules = tuple(reader.rule(text, beside) for text in written)
+    beside.finish()
+    return Reading(tuple(text.data for text in texts), rules, tuple(report.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """Reads the rules of a file; what is wrong with them goes into `report`."""
+
+    report: Report
+
+    def rule(self, text: Text, beside: Beside) -> tuple[str | None, Rule | None]:
+        """The rule's id where its keys can be used, and the rule where all of it can.
+
+        Everything is checked, whatever is wrong with some of it.
+        """
+        if not isinstance(text.data, dict):
+            self.report.add("a rule must be a mapping of keys", text.key(()))
+            return None, None
         rule_id = _text_or_none(text.data.get("rule_id"))
         checked = check.check(text.data)
         self.report.faults(checked.faults, text, rule_id)
@@ -166,8 +162,8 @@ class _Reader:
         if text.data.get("type") == "threat_match":
             met = queries.indicators(text, rule_id, self.report)
         examples = [*self.examples(text, rule_id), *beside.of(rule_id)]
-        if checked.keys is None or not self.first_of_its_id(checked.keys, text):
-            return
+        if checked.keys is None:
+            return None, None
         rule = _rule(checked.keys, checked.parameters)
         if checked.keys.type == "machine_learning":
             rule, where = compared.of_anomalies(rule, checked.keys)
@@ -176,23 +172,15 @@ class _Reader:
         rule = replace(rule, indicators=compared.indicators(checked.keys, met))
         complete = (where and met) or checked.keys.type not in queries.READ
         if self.window_holds(rule, text) and complete:
-            commit = self.revisions.of(path.parent)
-            rule = replace(rule, file=path, commit=commit, examples=tuple(examples))
-            self.rules.append(self.judged(rule, checked.keys, where, text))
+            rule = replace(rule, examples=tuple(examples))
+            return rule.rule_id, self.judged(rule, checked.keys, where, text)
+        return rule.rule_id, None
 
     def examples(self, text: Text, rule_id: str | None) -> list[Example]:
         written = text.data.get("examples")
         if not isinstance(written, list):
             return []
         return examples.read(text.at(("examples",), written), rule_id, self.report)
-
-    def first_of_its_id(self, keys: Keys, text: Text) -> bool:
-        place = text.value(("rule_id",))
-        first = self.ids.setdefault(keys.rule_id, place)
-        if first is not place:
-            message, hint = f"rule_id `{keys.rule_id}` is taken", f"the first one is {first}"
-            self.report.add(message, place, hint, rule_id=keys.rule_id)
-        return first is place
 
     def judged(self, rule: Rule, keys: Keys, where: tree.Query | None, text: Text) -> Rule:
         """The rule, ready to run or saying why it cannot."""
@@ -228,16 +216,6 @@ class _Reader:
             hint = f"from: now-{int((rule.interval + rule.delay).total_seconds()) + 60}s"
             self.report.add(message, place, hint, level="warning", rule_id=rule.rule_id)
         return span > timedelta(0) and rule.interval > timedelta(0)
-
-
-def _is_rule_file(file: Path) -> bool:
-    named = file.suffix in textfile.FORMS and not file.stem.endswith(examples.SUFFIX)
-    if not named or file.name.startswith("."):
-        return False
-    try:
-        return file.is_file()
-    except OSError:
-        return True  # who reads it says why that cannot be done
 
 
 def _rule(keys: Keys, parameters: Mapping[str, Any]) -> Rule:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from detector.errors import DetectorError
 from detector.model import Example
 from detector.rulefile.keys import ExampleKeys
 from detector.rulefile.report import Report
@@ -18,16 +19,22 @@ SUFFIX = ".examples"
 """How the stem of an examples file ends."""
 
 
+def beside(rule_file: Path) -> tuple[Path, str | DetectorError | None]:
+    """The examples file of a rule file, and its content; None where there is none."""
+    file = rule_file.with_name(rule_file.stem + SUFFIX + ".yaml")
+    return file, textfile.content(file) if file.exists() else None
+
+
 class Beside:
     """The examples in `<rule file>.examples.yaml`: a list, or a mapping from rule id to list."""
 
-    def __init__(self, rule_file: Path, report: Report) -> None:
+    def __init__(self, file: Path, content: str | DetectorError | None, report: Report) -> None:
         self.report = report
         self.text: Text | None = None
         self.used: set[str] = set()
-        file = rule_file.with_name(rule_file.stem + SUFFIX + ".yaml")
-        if file.exists():
-            self.text = next(iter(report.readable(textfile.read(file))), None)
+        if content is not None:
+            read = report.readable(textfile.documents(file, content))
+            self.text = next(iter(read), None)
         if self.text and not isinstance(self.text.data, (list, dict)):
             report.add("examples must be a list, or a mapping from rule ids", self.text.key(()))
             self.text = None

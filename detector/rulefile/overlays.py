@@ -5,6 +5,7 @@ Upstream's files stay as they are; what an overlay writes is checked as if it st
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,11 +89,13 @@ class Overlays:
         self._patches: list[_Part] = []
         self._only: list[_Part] = []
         self._chosen = False
+        self._content = hashlib.sha256()
         self.left_out: set[str] = set()
 
     def read(self, file: Path) -> None:
         """Take the overlays of a file; a faulty one is reported and left out."""
         for text in self._report.readable(textfile.read(file)):
+            self._content.update("\0".join((text.file, *text.lines)).encode())
             found = self._report.checked(OverlayFile, text)
             if found is None:
                 continue
@@ -106,6 +109,11 @@ class Overlays:
                 if overlay := self._report.checked(Overlay, part):
                     tests, keys = _tests(overlay.select), tuple(one["patch"])
                     self._keep(self._patches, _Part(part, tests, keys))
+
+    @property
+    def digest(self) -> str:
+        """Of all that was read: what becomes of a rule is the same for the same digest."""
+        return self._content.hexdigest()
 
     def apply(self, text: Text, packages: Sequence[str] = ()) -> Tuned:
         """The rule in `text` with all that its overlays write; selections see it as it was.

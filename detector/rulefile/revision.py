@@ -18,9 +18,8 @@ class Revisions:
 
     def of(self, folder: Path) -> str:
         """The commit `folder` is checked out at; empty where there is none or it cannot be read."""
-        folder = folder.resolve()
         if folder not in self._known:
-            self._known[folder] = self._find(folder)
+            self._known[folder] = self._find(folder.resolve())
         return self._known[folder]
 
     def _find(self, folder: Path) -> str:

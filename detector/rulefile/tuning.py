@@ -51,6 +51,9 @@ class Tuning:
         ]
 
 
+UNCHANGED = Applied(None, "", ())
+
+
 class Tuner:
     """Overlays are applied to each rule as it is read, exceptions when all have been."""
 
@@ -76,10 +79,17 @@ class Tuner:
             self._exceptions.exported(text)
 
     def overlaid(self, text: Text) -> Text:
-        """The rule in `text` as overlays have it."""
+        """The rule in `text` as overlays have it; what is no mapping is none."""
+        if not isinstance(text.data, dict):
+            return text
         tuned = self._overlays.apply(text, self._packages)
         self._tuned.setdefault((text.file, str(text.data.get("rule_id"))), tuned)
         return tuned.text
+
+    @property
+    def digest(self) -> str:
+        """Of the overlays that `overlaid` applies."""
+        return self._overlays.digest
 
     def narrowed(self, rules: Sequence[Rule]) -> list[Rule]:
         """The rules without what their exceptions mute."""
@@ -122,6 +132,8 @@ class Tuner:
         if applied.warnings and self._tuning.hold and rule.unsupported is None:
             held = f"held: {applied.warnings[0]}"
             return replace(rule, where=None, unsupported=held)
+        if applied == UNCHANGED and not rule.shadow:
+            return rule
         rule = replace(rule, warnings=applied.warnings, hash=_hash(rule, applied))
         if applied.muted is None or rule.where is None:
             return rule

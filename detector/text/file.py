@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from detector.errors import DetectorError, Place
 from detector.text import ndjson, toml, yaml
-from detector.text.document import Text
+from detector.text.document import Spot, Text, split
+from detector.text.faults import KeyPath
 
 MAX_BYTES = 5_000_000
 MAX_EXPORT_BYTES = 200_000_000
@@ -26,12 +29,36 @@ def read(path: Path) -> list[Text | DetectorError]:
 
     What cannot be read is an error in its stead, with its place.
     """
-    form = FORMS[path.suffix]
+    return documents(path, content(path))
+
+
+def content(path: Path) -> str | DetectorError:
+    """The text of a file of one of `FORMS`, or why it cannot be read; never raises."""
     try:
-        text = decoded(path, MAX_EXPORT_BYTES if path.suffix == ".ndjson" else MAX_BYTES)
-        return list(form(text, str(path)))
+        return decoded(path, MAX_EXPORT_BYTES if path.suffix == ".ndjson" else MAX_BYTES)
+    except DetectorError as error:
+        return error
+
+
+def documents(path: Path, text: str | DetectorError) -> list[Text | DetectorError]:
+    """As `read`, of what `content` gave."""
+    if isinstance(text, DetectorError):
+        return [text]
+    try:
+        return list(FORMS[path.suffix](text, str(path)))
     except DetectorError as error:
         return [error]
+
+
+def restored(path: Path, text: str, data: Sequence[Any]) -> list[Text]:
+    """The documents of `text` whose `data` is known; the text is read again for places alone."""
+    lines = split(text)
+    again = cache(lambda: [one for one in documents(path, text) if isinstance(one, Text)])
+
+    def spots(number: int) -> Mapping[KeyPath, Spot]:
+        return again()[number].spots()
+
+    return [Text(str(path), lines, one, partial(spots, number)) for number, one in enumerate(data)]
 
 
 def is_file(path: Path) -> bool:

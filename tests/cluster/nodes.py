@@ -15,6 +15,7 @@ from pathlib import Path
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
+from detector import folders
 from detector.node import jars
 
 LIMIT = 90.0
@@ -154,7 +155,7 @@ def _node(folder: Path, name: str, settings: Mapping[str, str]) -> Node:
 
 @contextmanager
 def _running(nodes: Sequence[Node]) -> Iterator[None]:
-    jars.fetch(jars.table(), jars.cache() / "jars")
+    jars.fetch(jars.table(), folders.cache() / "jars")
     try:
         for node in nodes:
             node.start()

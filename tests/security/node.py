@@ -18,6 +18,7 @@ from typing import Any
 import trustme
 from elasticsearch import Elasticsearch
 
+from detector import folders
 from detector.node import home, jars, jvm
 from detector.node.jars import VERSION, Jar
 from tests import processes
@@ -83,7 +84,7 @@ def running(folder: Path, extra: Mapping[str, str] | None = None) -> Iterator[Se
 
 def fetch() -> dict[Jar, Path]:
     """The embedded node's jars and ours, in the same cache, and the class that we compile."""
-    plain = jars.fetch(jars.table(), jars.cache() / "jars")
+    plain = jars.fetch(jars.table(), folders.cache() / "jars")
     more = assembled.fetched(HERE / "jars.tsv")
     compiler = next(path for jar, path in more.items() if jar.place == assembled.COMPILER)
     shared = {
