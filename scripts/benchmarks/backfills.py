@@ -1,0 +1,139 @@
+"""A day of alerts, beside searches and `helpers.bulk` of documents that are as large."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from elasticsearch import helpers
+
+from detector.cli import wiring
+from detector.model import Rule
+from detector.run import backfill
+from detector.settings import Settings
+from detector.store.elastic import ElasticStore
+from scripts.benchmarks.lab import Lab, overheard
+from scripts.benchmarks.measured import Measured, interleaved, seconds
+
+REACH = 1.5
+MEMORY = 250
+AGAINST = "the same searches and helpers.bulk of the same documents"
+
+
+def measure(lab: Lab) -> Iterator[Measured]:
+    """As many rules as there are tools, a day, an alert for each of their events."""
+    expected = lab.size.tools * lab.size.events_of_a_tool
+    rules = lab.rules(lab.size.tools, "tool{}")
+    engine, floor = beside_bulk(lab, rules, expected)
+    yield Measured(
+        "backfill",
+        f"{len(rules)} rules, {expected:,} alerts",
+        engine,
+        floor,
+        reach=REACH,
+        against=AGAINST,
+    )
+
+
+def measure_flood(lab: Lab) -> Iterator[Measured]:
+    """One rule with very many matches; its process has to stay small."""
+    rules, expected = lab.rules(1, "flood"), lab.size.flood
+    engine, floor = beside_bulk(lab, rules, expected)
+    case = f"1 rule, {expected:,} matches"
+    yield Measured("flood", case, engine, floor, reach=REACH, against=AGAINST)
+    memory = tuple(alone(lab, "flood") for _ in range(min(2, lab.size.rounds)))
+    yield Measured("flood", f"{case}: memory", memory, unit="MB", reach=MEMORY)
+
+
+def beside_bulk(lab: Lab, rules: Sequence[Rule], expected: int) -> tuple[tuple[float, ...], ...]:
+    """The engine in a space of its own each time; the floor writes into the same kind of index."""
+    sent: list[Sequence[Any]] = []
+    documents: list[dict[str, Any]] = []
+
+    def engine(_: int) -> float:
+        store, terms = lab.space()
+        with overheard(store.client) as heard:
+            taken = seconds(
+                lambda: created.append(
+                    backfill.run(store, rules, lab.day, terms, clock=wiring.now).alerts_created
+                )
+            )
+        if created.pop() != expected:
+            raise RuntimeError(f"{expected:,} alerts were to be made")
+        sent[:] = heard
+        documents[:] = _alerts(store)
+        lab.forget(store)
+        return taken
+
+    def floor(_: int) -> float:
+        store, _terms = lab.space()
+        index = f"{store.names.alerts}-2026.01"
+
+        def work() -> None:
+            for lines in sent:
+                _ask(store, lines)
+            actions = ({"_op_type": "create", "_index": index} | one for one in documents)
+            helpers.bulk(store.client, actions)
+            store.client.indices.refresh(index=index)
+
+        taken = seconds(work)
+        lab.forget(store)
+        return taken
+
+    created: list[int] = []
+    return interleaved(lab.size.rounds, engine, floor)
+
+
+def _ask(store: ElasticStore, lines: Sequence[Any]) -> None:
+    """The search as it was sent, under a point in time of now where it was under one."""
+    index = next((line["index"] for line in lines[::2] if "index" in line), ["logs-cloud_defend*"])
+    points = [body for body in lines[1::2] if "pit" in body]
+    if not points:
+        store.client.msearch(searches=lines)
+        return
+    point = store.client.open_point_in_time(index=index, keep_alive="1m")["id"]
+    fresh = [
+        line | {"pit": {"id": point, "keep_alive": "1m"}} if "pit" in line else line
+        for line in lines
+    ]
+    store.client.msearch(searches=fresh)
+    store.client.close_point_in_time(id=point)
+
+
+def _alerts(store: ElasticStore) -> list[dict[str, Any]]:
+    found = helpers.scan(store.client, index=store.names.alerts, size=5_000)
+    return [{"_id": hit["_id"], "_source": hit["_source"]} for hit in found]
+
+
+def alone(lab: Lab, names: str) -> float:
+    """The most memory in MB that a backfill takes in a process of its own."""
+    store, _ = lab.space()
+    window = [time.isoformat() for time in (lab.day.start, lab.day.end)]
+    rules = lab.rule_files(1, names)
+    words = [sys.executable, "-m", __name__, lab.url, store.names.space, str(rules), *window]
+    said = subprocess.run(words, check=True, capture_output=True, text=True)
+    lab.forget(store)
+    return float(json.loads(said.stdout)["megabytes"])
+
+
+def _alone(url: str, space: str, rules: str, start: str, end: str) -> dict[str, float]:
+    from datetime import datetime
+    from pathlib import Path
+    from resource import RUSAGE_SELF, getrusage
+
+    from detector import rulefile
+    from detector.model import Window
+
+    configured = Settings(space=space)
+    store = wiring.connect(url, configured, embedded=True)
+    window = Window(datetime.fromisoformat(start), datetime.fromisoformat(end))
+    loaded = rulefile.load([Path(rules)]).rules
+    backfill.run(store, loaded, window, wiring.terms(configured), clock=wiring.now)
+    return {"megabytes": getrusage(RUSAGE_SELF).ru_maxrss / 1024}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_alone(*sys.argv[1:])))
