@@ -60,7 +60,7 @@ class Size:
 
 
 WHOLE = Size(276_900, 100, 231, 200_000, 5, (100, 1_000, 5_000))
-QUICK = Size(20_000, 20, 100, 10_000, 3, (100, 500))
+QUICK = Size(20_000, 20, 100, 4_000, 3, (100, 500))
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,5 @@ def interleaved(
 
     What slows the machine for a while slows all of them.
     """
-    taken: list[Sequence[float]] = [
-        [work(number) for work in works] for number in range(rounds + warm)
-    ]
+    taken = [[work(number) for work in works] for number in range(rounds + warm)]
     return tuple(zip(*taken[warm:], strict=True))
