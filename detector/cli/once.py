@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from detector.cli import able, options, reports, show, times, waiting, wiring
-from detector.cli.heartbeat import Heartbeat
 from detector.run import cycle
 from detector.run.cycle import Report
 from detector.settings import Settings
@@ -53,6 +52,8 @@ def _beat(report: Report, configured: Settings) -> None:
     """A cycle of cron's is one as well; one of some rules, or of another time, is a look."""
     if configured.heartbeat_url is None:
         return
+    from detector.cli.heartbeat import Heartbeat  # noqa: PLC0415 - with the daemon's libraries
+
     beat = Heartbeat(
         configured.heartbeat_url.get_secret_value(), lambda said: show.say(said, "yellow"), tuple
     )

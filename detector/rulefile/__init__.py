@@ -105,14 +105,15 @@ class _Reader:
     def file(self, path: Path) -> None:
         """Take the rules of a file as they were kept, or as they are read now."""
         source = Source(path, textfile.content(path), *examples.beside(path))
-        known = self.cache.find(source, self.tuner.digest)
+        key = source.key(self.tuner.digest)
+        known = self.cache.find(key)
         report = Report()
         texts = known.texts(source) if known else report.readable(source.documents())
         self.tuner.enter(texts)
         plain = forms.plain(texts, path.suffix, report)
         written = [self.tuner.overlaid(text) for text in plain]
         reading = known or _read(source, texts, written, report)
-        self.cache.keep(source, self.tuner.digest, reading)
+        self.cache.keep(key, reading)
         self.report.problems += reading.problems
         for text, (rule_id, rule) in zip(written, reading.rules, strict=True):
             if rule_id is not None and self.first_of_its_id(rule_id, text) and rule is not None:

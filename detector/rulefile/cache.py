@@ -33,6 +33,16 @@ class Source:
         """What the rule file holds; never raises."""
         return textfile.documents(self.path, self.content)
 
+    def key(self, overlays: str) -> bytes | None:
+        """Equal where the same is read; None where something could not be looked at."""
+        if isinstance(self.content, DetectorError) or isinstance(self.beside, DetectorError):
+            return None
+        digest = hashlib.sha256(overlays.encode())
+        for part in (str(self.path), self.content, self.beside or ""):
+            encoded = part.encode("utf-8", "surrogateescape")
+            digest.update(len(encoded).to_bytes(8) + encoded)
+        return digest.digest()
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -52,8 +62,8 @@ class Reading:
         return textfile.restored(source.path, text, self.data) if isinstance(text, str) else []
 
 
-_NAMES = (*vars(model).values(), *vars(tree).values())
-_CLASSES = (
+_NAMES: tuple[Any, ...] = (*vars(model).values(), *vars(tree).values())
+_CLASSES: tuple[type, ...] = (
     Reading,
     *(one for one in _NAMES if isinstance(one, type) and is_dataclass(one)),
     *(date, datetime, time, timedelta, timezone),
@@ -72,29 +82,17 @@ class Cache:
         self._last = cachefile.read(file, _CLASSES) if file else {}
         self._kept: dict[bytes, Reading] = {}
 
-    def find(self, source: Source, overlays: str) -> Reading | None:
-        """What the same content, under the same overlays, was read as."""
-        key = _key(source, overlays) if self._last else None
+    def find(self, key: bytes | None) -> Reading | None:
+        """What the source of this key was read as."""
         found = self._last.get(key) if key else None
         return found if isinstance(found, Reading) else None
 
-    def keep(self, source: Source, overlays: str, reading: Reading) -> None:
-        """Keep it for the next time; what could not be looked at is looked at again."""
-        key = _key(source, overlays) if self._file else None
-        if key is not None:
+    def keep(self, key: bytes | None, reading: Reading) -> None:
+        """Keep it for the next time; what has no key is read again."""
+        if self._file and key:
             self._kept[key] = reading
 
     def save(self) -> None:
         """Write what was kept, where it is worth it and new; that it cannot be written is fine."""
         if self._file and len(self._kept) >= LEAST and self._kept.keys() != self._last.keys():
             cachefile.write(self._file, self._kept)
-
-
-def _key(source: Source, overlays: str) -> bytes | None:
-    if isinstance(source.content, DetectorError) or isinstance(source.beside, DetectorError):
-        return None
-    digest = hashlib.sha256(overlays.encode())
-    for part in (str(source.path), source.content, source.beside or ""):
-        encoded = part.encode("utf-8", "surrogateescape")
-        digest.update(len(encoded).to_bytes(8) + encoded)
-    return digest.digest()

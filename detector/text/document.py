@@ -97,7 +97,8 @@ def cut(message: str) -> str:
 
 def split(text: str) -> tuple[str, ...]:
     """Lines as editors count them, without their ends."""
-    return tuple(line.rstrip("\r") for line in text.split("\n"))
+    lines = text.split("\n")
+    return tuple(line.rstrip("\r") for line in lines) if "\r" in text else tuple(lines)
 
 
 def refuse_depth(data: Any, where: Place) -> None:
