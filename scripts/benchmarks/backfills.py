@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from scripts.benchmarks.measured import Measured, interleaved, seconds
 
 REACH = 1.5
 MEMORY = 250
+MANY, SEVERAL = 50_000, 2
+"""Of more alerts than that, only so many rounds are taken."""
 AGAINST = "the same searches and helpers.bulk of the same documents"
 
 
@@ -66,7 +69,9 @@ def beside_bulk(lab: Lab, rules: Sequence[Rule], expected: int) -> tuple[tuple[f
         if created.pop() != expected:
             raise RuntimeError(f"{expected:,} alerts were to be made")
         sent[:] = heard
-        documents[:] = _alerts(store)
+        if not documents:
+            documents.extend(_alerts(store))
+            gc.freeze()  # what is held for the floor is no work for the engine's collector
         lab.forget(store)
         return taken
 
@@ -86,7 +91,8 @@ def beside_bulk(lab: Lab, rules: Sequence[Rule], expected: int) -> tuple[tuple[f
         return taken
 
     created: list[int] = []
-    return interleaved(lab.size.rounds, engine, floor)
+    rounds = lab.size.rounds if expected <= MANY else SEVERAL
+    return interleaved(rounds, engine, floor)
 
 
 def _ask(store: ElasticStore, lines: Sequence[Any]) -> None:
