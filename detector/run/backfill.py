@@ -129,6 +129,7 @@ class _Backfill:
     seen: dict[Piece, tuple[float, int]] = field(default_factory=dict)
     ended: str | None = None
     away: str | None = None
+    wrote: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def report(self, rules: Sequence[Rule]) -> Report:
@@ -137,6 +138,8 @@ class _Backfill:
         self.seen = {piece: (float(piece.done), 0) for piece in self.plan}
         unasked = self._drive()
         records = [one for rule in rules for one in self.records.get(rule.rule_id, ())]
+        if self.wrote and not self.away:
+            records = self._shown(records)
         uncovered = pieces.uncovered(records, unasked)
         if self.memory and not self.manner.dry and not uncovered:
             records = self._finish(self.memory, records)
@@ -151,6 +154,15 @@ class _Backfill:
             pieces=len(self.plan),
             resumed=_counts(self.plan)[0],
         )
+
+    def _shown(self, records: Sequence[RunRecord]) -> list[RunRecord]:
+        """Make all alerts visible at once: no piece of an event rule asks for those of another."""
+        try:
+            self.store.refresh()
+        except StoreError as error:
+            said = f"the alerts are written but not yet visible: {error.message}"
+            return [pieces.warned(one, said) if one.alerts_created else one for one in records]
+        return list(records)
 
     def _finish(self, memory: Memory, records: Sequence[RunRecord]) -> list[RunRecord]:
         try:
@@ -217,7 +229,9 @@ class _Backfill:
         if all(run.error for run in runs) and not self.manner.stopping():
             self._probe(store, runs[0])
         if any(run.wrote for run in runs):
-            self._refresh(store, runs)
+            self.wrote = True
+            if any(run.rule.stepwise for run in runs):
+                self._refresh(store, runs)
         with self.lock:
             changed = self._joined([run.record() for run in runs])
             if self.manner.dry or self.away:
