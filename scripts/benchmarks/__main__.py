@@ -124,7 +124,8 @@ def _judge(measured: Sequence[Measured], asked: argparse.Namespace) -> int:
 
 def _record(measured: Sequence[Measured], asked: argparse.Namespace) -> None:
     recorded = _recorded()
-    ratios = {one.name: round(one.figure, 2) for one in measured if one.floor}
+    own = [one for one in measured if one.floor and one.scenario in SCENARIOS]
+    ratios = {one.name: round(one.figure, 2) for one in own}
     recorded[_size_name(asked)] = recorded.get(_size_name(asked), {}) | ratios
     RECORDED.write_text(json.dumps(recorded, indent=1) + "\n")
 

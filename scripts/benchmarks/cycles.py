@@ -32,10 +32,9 @@ def measure(lab: Lab) -> Iterator[Measured]:
     yield Measured(
         "growth",
         f"per rule, {many:,} beside {few:,}",
-        tuple(taken / many for taken in last),
-        tuple(taken / few for taken in first),
+        tuple((more / many) / (less / few) for more, less in zip(last, first, strict=True)),
+        unit="x",
         reach=1.0,
-        against=f"per rule, {few:,} rules",
     )
     case = f"{many:,} rules, part of a 5-minute interval"
     yield Measured(

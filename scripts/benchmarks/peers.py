@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from scripts.benchmarks.measured import Measured, interleaved, seconds
 
 VERSION = "2.31.0"
 PYTHONS = ("python3.12", "python3.13", "python3.14", "python3")
+NAMED = "PEER_PYTHON"
 DRIVER = Path(__file__).with_name("elastalert2.py")
 AGAINST = f"ElastAlert2 {VERSION}"
 SHARE = 1 / 15
@@ -86,7 +88,7 @@ def installed() -> Path:
 
 def _new_enough() -> str:
     asks = "import sys; sys.exit(sys.version_info < (3, 12))"
-    for name in PYTHONS:
+    for name in filter(None, (os.environ.get(NAMED), *PYTHONS)):
         try:
             if not subprocess.run([name, "-c", asks], check=False, capture_output=True).returncode:
                 return name
@@ -94,7 +96,7 @@ def _new_enough() -> str:
             continue
     raise NodeError(
         "ElastAlert2 needs Python 3.12 or later, and there is none",
-        hint=f"one of {', '.join(PYTHONS)} on the PATH",
+        hint=f"put one of {', '.join(PYTHONS)} on the PATH, or name one: {NAMED}=/path/to/python",
     )
 
 
