@@ -199,8 +199,8 @@ class _Cycle:
         if not new:
             return {}
         try:
-            self.store.save_checkpoints(new.values())
-            return new | self.store.checkpoints(list(new))
+            saved = self.store.save_checkpoints(new.values())
+            return new | saved | self.store.checkpoints(list(new.keys() - saved.keys()))
         except StoreError:
             return new  # what is found is alerted all the same; saving it says what fails
 
@@ -376,11 +376,14 @@ class _Cycle:
                 schedule.advance(latest.get(rule_id), rule_id, outcome, contested=attempt > 0)
                 for rule_id, outcome in pending.items()
             ]
-            conflicts = self.store.save_checkpoints(saved)
-            found = self.store.checkpoints(list(outcomes))
+            done = self.store.save_checkpoints(saved)
+            latest |= done
+            if done.keys() >= pending.keys():
+                return
+            found = self.store.checkpoints(list(pending.keys() - done.keys()))
             mine = {one.rule_id for one in saved if _same(one, found.get(one.rule_id))}
-            pending = {rule_id: pending[rule_id] for rule_id in conflicts - mine}
             latest |= {rule_id: self.believed(one) for rule_id, one in found.items()}
+            pending = {rule_id: pending[rule_id] for rule_id in pending.keys() - done.keys() - mine}
             if not pending:
                 return
         raise StoreError("other daemons keep changing the same checkpoints")

@@ -81,8 +81,11 @@ class Store(Protocol):
         Raises `NotSetUp` where `detector setup` has not been run, and `StoreError`.
         """
 
-    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> set[str]:
-        """Save those whose `version` is still the latest; return the rule ids of the others."""
+    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
+        """Save those whose `version` is still the latest; return them, by rule, as they are now.
+
+        Of the others, another was quicker.
+        """
 
     def record_runs(self, records: Iterable[RunRecord]) -> None:
         """Remember finished runs. Comes last: a crash before it repeats a run, never skips one."""

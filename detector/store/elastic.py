@@ -40,6 +40,7 @@ from detector.store.searching import Searcher
 
 LOOKUP_CHUNK = 5_000
 MISSING = "index_not_found_exception"
+CONFLICT = 409
 
 
 class ElasticStore:
@@ -184,16 +185,16 @@ class ElasticStore:
             hint="run `detector setup` once with the same --url",
         )
 
-    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> set[str]:
-        saved = list(checkpoints)
-        index, conflicts = self.names.state, set()
-        items = self._bulk([(_save_action(index, c), indices.checkpoint(c)) for c in saved])
-        for checkpoint, item in zip(saved, items, strict=True):
-            if item["status"] == 409:
-                conflicts.add(checkpoint.rule_id)
-            elif "error" in item:
+    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
+        given, index, saved = list(checkpoints), self.names.state, {}
+        items = self._bulk([(_save_action(index, c), indices.checkpoint(c)) for c in given])
+        for checkpoint, item in zip(given, items, strict=True):
+            if "error" not in item:
+                version = item["_seq_no"], item["_primary_term"]
+                saved[checkpoint.rule_id] = replace(checkpoint, version=version)
+            elif item["status"] != CONFLICT:
                 raise refusal(item)
-        return conflicts
+        return saved
 
     def record_runs(self, records: Iterable[RunRecord]) -> None:
         operations = []

@@ -183,16 +183,15 @@ class MemoryStore:
     def checkpoints(self, rule_ids: Collection[str]) -> dict[str, Checkpoint]:
         return {id_: self._checkpoints[id_] for id_ in rule_ids if id_ in self._checkpoints}
 
-    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> set[str]:
-        conflicts = set()
+    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
+        saved = {}
         for checkpoint in checkpoints:
             current = self._checkpoints.get(checkpoint.rule_id)
-            if checkpoint.version != (current.version if current else None):
-                conflicts.add(checkpoint.rule_id)
-                continue
-            number = checkpoint.version[0] + 1 if checkpoint.version else 0
-            self._checkpoints[checkpoint.rule_id] = replace(checkpoint, version=(number, 1))
-        return conflicts
+            if checkpoint.version == (current.version if current else None):
+                number = checkpoint.version[0] + 1 if checkpoint.version else 0
+                saved[checkpoint.rule_id] = replace(checkpoint, version=(number, 1))
+        self._checkpoints |= saved
+        return saved
 
     def record_runs(self, records: Iterable[RunRecord]) -> None:
         for record in records:

@@ -109,7 +109,7 @@ class Lab(MemoryStore):
         self._step("checkpoints")
         return super().checkpoints(rule_ids)
 
-    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> set[str]:
+    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
         given = list(checkpoints)
         if self._step("save"):
             super().save_checkpoints(given)

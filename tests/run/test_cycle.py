@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from detector.errors import Unavailable
-from detector.model import Alert, Answer, Failure, Question, Rule, Window, Written
+from detector.model import Alert, Answer, Checkpoint, Failure, Question, Rule, Window, Written
 from detector.run import backfill, cycle
 from detector.run.backfill import Manner
 from detector.run.cycle import Report
@@ -138,7 +138,7 @@ class Faulty(MemoryStore):
         self._fail("write_alerts", "half")
         return super().write_alerts(alerts)
 
-    def save_checkpoints(self, checkpoints: Any) -> set[str]:
+    def save_checkpoints(self, checkpoints: Any) -> dict[str, Checkpoint]:
         self._fail("save_checkpoints")
         return super().save_checkpoints(checkpoints)
 
@@ -187,7 +187,7 @@ def test_another_daemons_checkpoint_is_built_upon_not_overwritten() -> None:
     class Raced(MemoryStore):
         saves = 0
 
-        def save_checkpoints(self, checkpoints: Any) -> set[str]:
+        def save_checkpoints(self, checkpoints: Any) -> dict[str, Checkpoint]:
             self.saves += 1
             if self.saves == 2:  # after the run, behind our back
                 theirs = replace(self.checkpoints(["r"])["r"], waiting=(waiting,))

@@ -191,7 +191,7 @@ class Dying(ElasticStore):
         if self.dies_at == "change":
             raise Crash
 
-    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> set[str]:
+    def save_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> dict[str, Checkpoint]:
         if self.dies_at == "save":
             raise Crash
         return super().save_checkpoints(checkpoints)
