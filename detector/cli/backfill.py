@@ -11,7 +11,7 @@ from detector.cli import able, options, reports, show, stopping, times, waiting,
 from detector.errors import SettingsError
 from detector.model import Window
 from detector.run import backfill as run_backfill
-from detector.run.backfill import Manner, Report
+from detector.run.backfill import WORKERS, Manner, Report
 
 
 def backfill(
@@ -26,7 +26,7 @@ def backfill(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what would alert; write nothing.")
     ] = False,
-    workers: options.Workers = 1,
+    workers: options.Workers = WORKERS,
     again: Annotated[
         bool,
         typer.Option("--again", help="Ask for what an unfinished backfill has covered as well."),

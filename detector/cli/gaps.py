@@ -9,7 +9,7 @@ import typer
 from detector.cli import able, options, reports, show, stopping, waiting, wiring
 from detector.model import Gap, Rule, Window
 from detector.run import backfill
-from detector.run.backfill import Manner, Report
+from detector.run.backfill import WORKERS, Manner, Report
 from detector.run.cycle import runnable
 from detector.store import gaps as recorded
 from detector.windows import without
@@ -65,7 +65,7 @@ def list_(
 def fill(
     ctx: typer.Context,
     rule: options.Chosen = None,
-    workers: options.Workers = 1,
+    workers: options.Workers = WORKERS,
     config: options.Config = None,
     rules: options.Rules = None,
     url: options.Url = None,

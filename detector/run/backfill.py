@@ -39,6 +39,10 @@ class Report(cycle.Report):
         return bool(self.uncovered)
 
 
+WORKERS = 2
+"""While one waits for the cluster, the other builds alerts; more of them gain little."""
+
+
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How a backfill is done: by how many `workers`, and whether it writes anything at all (`dry`).

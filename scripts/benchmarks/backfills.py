@@ -17,6 +17,7 @@ from detector import rulefile
 from detector.cli import wiring
 from detector.model import Rule, Window
 from detector.run import backfill
+from detector.run.backfill import WORKERS, Manner
 from detector.settings import Settings
 from detector.store.elastic import ElasticStore
 from scripts.benchmarks.lab import Lab, overheard
@@ -60,12 +61,15 @@ def beside_bulk(lab: Lab, rules: Sequence[Rule], expected: int) -> tuple[tuple[f
 
     def engine(_: int) -> float:
         store, terms = lab.space()
-        with overheard(store.client) as heard:
-            taken = seconds(
-                lambda: created.append(
-                    backfill.run(store, rules, lab.day, terms, clock=wiring.now).alerts_created
-                )
+
+        def work() -> None:
+            report = backfill.run(
+                store, rules, lab.day, terms, clock=wiring.now, manner=Manner(workers=WORKERS)
             )
+            created.append(report.alerts_created)
+
+        with overheard(store.client) as heard:
+            taken = seconds(work)
         if created.pop() != expected:
             raise RuntimeError(f"{expected:,} alerts were to be made")
         sent[:] = heard
@@ -133,7 +137,8 @@ def _alone(url: str, space: str, rules: str, start: str, end: str) -> dict[str, 
     store = wiring.connect(url, configured, embedded=True)
     window = Window(datetime.fromisoformat(start), datetime.fromisoformat(end))
     loaded = rulefile.load([Path(rules)]).rules
-    backfill.run(store, loaded, window, wiring.terms(configured), clock=wiring.now)
+    terms, manner = wiring.terms(configured), Manner(workers=WORKERS)
+    backfill.run(store, loaded, window, terms, clock=wiring.now, manner=manner)
     return {"megabytes": _peak()}
 
 

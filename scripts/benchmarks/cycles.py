@@ -43,16 +43,20 @@ def measure(lab: Lab) -> Iterator[Measured]:
 
 
 def beside_bare_searches(lab: Lab, count: int) -> tuple[tuple[float, ...], ...]:
-    """Cycles one after the other, five minutes apart, each followed by its own searches alone."""
+    """Cycles one after the other, five minutes apart, each followed by its own searches alone.
+
+    Before both, another engine asks the same: neither is the first for whom the node caches.
+    """
     store, terms = lab.space()
+    before, _ = lab.space()
     rules = lab.rules(count, "absent{}")
     sent: list[Sequence[Any]] = []
 
     def engine(number: int) -> float:
-        with overheard(store.client) as heard:
-            taken = seconds(cycle_at(lab, store, terms, rules, number))
+        with overheard(before.client) as heard:
+            cycle_at(lab, before, terms, rules, number)()
         sent[:] = heard
-        return taken
+        return seconds(cycle_at(lab, store, terms, rules, number))
 
     def bare(_: int) -> float:
         def ask() -> None:
@@ -62,7 +66,8 @@ def beside_bare_searches(lab: Lab, count: int) -> tuple[tuple[float, ...], ...]:
         return seconds(ask)
 
     samples = interleaved(lab.size.rounds, engine, bare)
-    lab.forget(store)
+    for one in (store, before):
+        lab.forget(one)
     return samples
 
 
