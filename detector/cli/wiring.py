@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 SHORT, LONG = 5.0, 30.0
 """Seconds for which a person waits for a cluster that is away, and a daemon or a backfill does."""
+
+COLLECTED_AFTER = 50_000
+"""New objects between two looks of the garbage collector: a search of 200 rules makes that many."""
 
 OF_A_REQUEST = 2 / 3
 """What part of a request's time a search has: it ends before the request does, with what it has."""
@@ -76,7 +80,14 @@ def usable(loaded: Loaded, named: Sequence[str] = (), *, quiet: bool = False) ->
     chosen = choose(loaded.rules, named)
     if not any(rule.enabled and not rule.unsupported for rule in chosen):
         raise SettingsError("no rule to run", hint="`detector check` lists what is wrong with each")
+    keep()
     return chosen
+
+
+def keep() -> None:
+    """Leave what is there by now, the rules above all, out of garbage collection: it stays."""
+    gc.freeze()
+    gc.set_threshold(COLLECTED_AFTER, 20, 20)
 
 
 def choose(rules: Sequence[Rule], named: Sequence[str]) -> list[Rule]:

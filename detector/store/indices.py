@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from detector.model import (
@@ -287,6 +288,7 @@ def _window(span: Mapping[str, str]) -> Window:
     return Window(_time(span["start"]), _time(span["end"]))
 
 
+@lru_cache(maxsize=256)
 def _iso(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from detector.language import dsl, evaluate, tree
@@ -272,6 +273,7 @@ def nothing_there(index: Sequence[str], response: Mapping[str, Any]) -> str | No
     return f"no index matches {', '.join(index)}" if found_no_index(response) else None
 
 
+@lru_cache(maxsize=256)
 def stamp(time: datetime) -> str:
     """A time as a query has it."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

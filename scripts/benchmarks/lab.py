@@ -97,8 +97,10 @@ class Lab:
         return Window(self.now - DAY, self.now)
 
     def rules(self, count: int, names: str) -> list[Rule]:
-        """`count` rules, each after a program of its own, read from files."""
-        return list(rulefile.load([self.rule_files(count, names)]).rules)
+        """`count` rules, each after a program of its own, read from files as commands do."""
+        rules = list(rulefile.load([self.rule_files(count, names)]).rules)
+        wiring.keep()
+        return rules
 
     def rule_files(self, count: int, names: str) -> Path:
         """A folder of them; `names` has the place of the number in a program's name."""
