@@ -32,7 +32,7 @@ ALLOWED = {
 ONLY_IN = {
     "elasticsearch": {"store.connection"},
     "elastic_transport": {"store.connection"},
-    "duckdb": {"store.duck"},
+    "duckdb": {"store.passes"},
     "apscheduler": {"run.daemon"},
     "lark": {"language"},
     "jpype": {"node"},

@@ -30,7 +30,7 @@ from detector.model import (
     Search,
     Window,
 )
-from detector.windows import cut
+from detector.windows import cut, merged, on_grid
 
 T = TypeVar("T")
 Inquiry: TypeAlias = Generator[Ask, tuple[Page, ...] | None, T]
@@ -42,6 +42,8 @@ EVERYTHING = Everything()
 """One for all: stores remember what they have made of a condition by its identity."""
 BATCH = 500
 """Values of a question, and keys: what a request holds stays small."""
+FEW, PARTS, MOST_PIECES = 300, 16, 1_000
+"""Slots that are asked one by one; parts into which more of them are cut; parts at the most."""
 CLOSE = 100
 """Groups that are looked at closely together: a question each."""
 
@@ -50,6 +52,48 @@ def views(rule: Rule, window: Window) -> Iterator[tuple[Window, Window]]:
     """Each slot of `window` with the view from its end: exactly from `from` to `to`."""
     for slot in cut(window, rule.interval):
         yield slot, Window(slot.end - rule.lookback, slot.end - rule.delay)
+
+
+def inhabited(rule: Rule, window: Window) -> Inquiry[Iterator[tuple[Window, Window]]]:
+    """As `views`; of a window of very many slots, those from which some event is seen."""
+    pieces = [window]
+    while any(_slots(rule, piece) > FEW for piece in pieces):
+        pages = yield from ask(*(counting(rule, _seen(rule, piece), ()) for piece in pieces))
+        spans = [
+            _seeing(rule, piece, bucket)
+            for piece, page in zip(pieces, pages, strict=True)
+            for bucket in whole(page).buckets
+        ]
+        divided = [part for span in spans for part in _divided(rule, span)]
+        if len(divided) > MOST_PIECES:
+            pieces = spans
+            break
+        pieces = divided
+    return (one for piece in merged(pieces) for one in views(rule, piece))
+
+
+def _slots(rule: Rule, window: Window) -> int:
+    return (window.end - window.start) // rule.interval
+
+
+def _seen(rule: Rule, slots: Window) -> Window:
+    """All that is seen from these slots' ends."""
+    return Window(slots.start - rule.lookback, slots.end - rule.delay)
+
+
+def _seeing(rule: Rule, slots: Window, bucket: Bucket) -> Window:
+    """Those of the slots from whose ends an event of the bucket may be seen."""
+    start = on_grid(bucket.first + rule.delay, rule.interval)
+    end = on_grid(bucket.last + rule.lookback, rule.interval) + rule.interval
+    return Window(max(start, slots.start), min(end, slots.end))
+
+
+def _divided(rule: Rule, slots: Window) -> list[Window]:
+    """In parts that begin where slots do, if they are too many to be looked at one by one."""
+    if _slots(rule, slots) <= FEW:
+        return [slots]
+    step = (_slots(rule, slots) // PARTS + 1) * rule.interval
+    return list(cut(slots, step))
 
 
 def counting(rule: Rule, view: Window, by: Sequence[str]) -> Buckets:

@@ -47,7 +47,7 @@ def by(rule: Rule) -> tuple[str, ...]:
 def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detection:
     """Slot by slot: what is new in one is not in those after it."""
     said = Said(rule)
-    for slot_window, view in grouping.views(rule, window):
+    for slot_window, view in (yield from grouping.inhabited(rule, window)):
         history = Window(slot_window.end - rule.history, view.start)
         slot = Slot(slot_window, view, history)
         said.forget(Window(min(history.start, view.start), view.end))

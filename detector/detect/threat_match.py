@@ -60,6 +60,11 @@ class Comparison:
         return datemath.resolved(self.asked.where, self.window.end)
 
     @cached_property
+    def listed(self) -> Node:
+        """The condition on indicators as far as they can be counted by it."""
+        return sendable(self.which)
+
+    @cached_property
     def leading(self) -> tuple[Pair, ...]:
         """A pair of each group that has to be equal: it leads to the events of the group."""
         firsts = (next(one for one in group if not one.negate) for group in self.asked.groups)
@@ -75,11 +80,11 @@ class Comparison:
         return Search(
             rule_id=self.rule.rule_id,
             index=self.asked.index,
-            where=EVERYTHING,
+            where=self.which,
             window=Window(FIRST, LAST),
             time_field=EVENT_TIME,
             fields=tuple(dict.fromkeys(names)),
-            among=all_of((self.which, among)),
+            among=among,
         )
 
     def counted(self) -> tuple[Buckets, Buckets]:
@@ -99,11 +104,11 @@ class Comparison:
         return Buckets(
             rule_id=self.rule.rule_id,
             index=self.asked.index,
-            where=EVERYTHING,
+            where=self.listed,
             window=Window(FIRST, LAST),
             time_field=EVENT_TIME,
             by=by,
-            among=all_of((sendable(self.which), among)),
+            among=among,
         )
 
 

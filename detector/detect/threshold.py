@@ -128,7 +128,7 @@ def question(rule: Rule, view: Window) -> Buckets:
 def detect(rule: Rule, window: Window, fields: tuple[str, ...] = ()) -> Detection:
     """Slot by slot: what one finds is not counted by those after it."""
     said, asked = Said(rule), limits(rule)
-    for slot, view in grouping.views(rule, window):
+    for slot, view in (yield from grouping.inhabited(rule, window)):
         said.forget(view)
         following: Any = question(rule, view)
         while following is not None:

@@ -53,7 +53,7 @@ def _scalars(document: Mapping[str, Any], name: str, *, whole: bool) -> list[Any
     rest: list[tuple[Any, str]] = [(document, name)]
     while rest:
         value, path = rest.pop()
-        if isinstance(value, Mapping):
+        if type(value) is dict or isinstance(value, Mapping):
             if path:
                 rest += _below(value, path)
             elif whole:
@@ -83,15 +83,14 @@ def objects(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 def _below(value: Mapping[str, Any], path: str) -> list[tuple[Any, str]]:
     """What stands under the keys that `path` begins with, and what is left of it there."""
-    below = []
-    end = path.find(".")
-    while end >= 0:
-        if path[:end] in value:
-            below.append((value[path[:end]], path[end + 1 :]))
-        end = path.find(".", end + 1)
-    if path in value:
-        below.append((value[path], ""))
-    return below
+    return [(value[head], rest) for head, rest in _divisions(path) if head in value]
+
+
+@lru_cache(maxsize=16_384)
+def _divisions(path: str) -> tuple[tuple[str, str], ...]:
+    """Every way to take a key off the path, the shortest first."""
+    parts = path.split(".")
+    return tuple((".".join(parts[:end]), ".".join(parts[end:])) for end in range(1, len(parts) + 1))
 
 
 def reader(name: str, types: FieldTypes) -> Read:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -79,20 +79,34 @@ class Tally:
 
     def add(self, held: Mapping[str, Sequence[Any]], time: datetime) -> None:
         """Take in a document that holds these values."""
-        columns = [self._column(name, held.get(name, ())) for name in self.question.by]
-        for key in product(*columns):
-            old = self._found.get(key, Bucket(key, 0, time, time))
-            first, last = min(old.first, time), max(old.last, time)
-            self._found[key] = Bucket(key, old.count + 1, first, last)
+        for key in keys(self.question.by, held, self.types):
+            self.put(Bucket(key, 1, time, time))
+
+    def put(self, bucket: Bucket) -> None:
+        """Take in documents that have been counted."""
+        old = self._found.get(bucket.key)
+        self._found[bucket.key] = bucket if old is None else _both(old, bucket)
 
     def buckets(self) -> tuple[Bucket, ...]:
         """In the order of their keys."""
         large = [one for one in self._found.values() if one.count >= self.question.least]
         return tuple(sorted(large, key=lambda bucket: [_place(value) for value in bucket.key]))
 
-    def _column(self, name: str, values: Sequence[Any]) -> list[Scalar]:
-        brought = (term(name, value, self.types) for value in values)
-        return list(dict.fromkeys(value for value in brought if value is not None))
+
+def keys(
+    by: Sequence[str], held: Mapping[str, Sequence[Any]], types: FieldTypes = ECS
+) -> Iterator[tuple[Scalar, ...]]:
+    """The keys of the buckets that a document with these values counts in, each once."""
+    columns = []
+    for name in by:
+        brought = (term(name, value, types) for value in held.get(name, ()))
+        columns.append(list(dict.fromkeys(value for value in brought if value is not None)))
+    return product(*columns)
+
+
+def _both(one: Bucket, other: Bucket) -> Bucket:
+    first, last = min(one.first, other.first), max(one.last, other.last)
+    return Bucket(one.key, one.count + other.count, first, last)
 
 
 def term(name: str, value: Any, types: FieldTypes = ECS) -> Scalar | None:

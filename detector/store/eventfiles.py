@@ -20,13 +20,15 @@ from detector.language import evaluate
 from detector.language.columns import LINE, named, quoted
 
 Kind: TypeAlias = Literal["ndjson", "parquet"]
+Event: TypeAlias = tuple[str, str, dict[str, Any]]
+"""Index, id and source."""
 
 NDJSON = (".ndjson", ".jsonl", ".json", ".log")
 PACKED = ("", ".gz", ".zst")
 PARQUET = (".parquet", ".parq")
 STDIN = "-"
 INDEX = "scan"
-STREAM = ("type", "dataset", "namespace")
+STREAM = ("data_stream.type", "data_stream.dataset", "data_stream.namespace")
 
 LONGEST_LINE = 16_000_000
 BUFFER = 32 * 1024 * 1024
@@ -154,7 +156,7 @@ def unwrapped(source: str, *, hits: bool) -> str:
     )
 
 
-def event(text: str) -> tuple[str, str, dict[str, Any]] | None:
+def event(text: str) -> Event | None:
     """Index, id and source of the event in a line of JSON; None where there is none.
 
     Without an id of its own, equal events have equal ids, wherever they stand.
@@ -174,7 +176,7 @@ def event(text: str) -> tuple[str, str, dict[str, Any]] | None:
 
 def home(source: Mapping[str, Any]) -> str:
     """The data stream an event says it belongs to, else the one name for all others."""
-    parts = [evaluate.values(source, f"data_stream.{part}") for part in STREAM]
+    parts = [evaluate.values(source, name) for name in STREAM]
     return "-".join(str(part[0]) for part in parts) if all(parts) else INDEX
 
 

@@ -43,6 +43,9 @@ from detector.questions import finding
 from detector.store import bucketing, earlier, standing
 from detector.store.sifting import Unread, sifted
 
+USUAL = len("2026-03-01T10:00:00.000Z")
+"""Times are mostly written so, and read thirty times as fast then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -76,9 +79,7 @@ class MemoryStore:
                 case Buckets():
                     return self._buckets(question)
                 case Earlier():
-                    alerts = self.alerts.values()
-                    told = (earlier.said(question, a.id, a.document, a.index) for a in alerts)
-                    return Page((), earlier=tuple(one for one in told if one))
+                    return self._earlier(question)
                 case Rows():
                     return Failure(Rejected("only Elasticsearch can answer ES|QL"))
                 case _:
@@ -88,16 +89,26 @@ class MemoryStore:
 
     def _buckets(self, question: Buckets) -> Page:
         tally = bucketing.Tally(question)
-        unread: list[Unread] = []
+        unread = self._count(question, tally)
+        start = question.after["from"] if question.after else 0
+        buckets, end = tally.buckets(), start + self._page_size
+        following = replace(question, after={"from": end}) if end < len(buckets) else None
+        return Page((), following, unread=unread, buckets=buckets[start:end])
+
+    def _count(self, question: Buckets, tally: bucketing.Tally) -> tuple[Unread, ...]:
+        """Tell `tally` of every document; those that cannot be judged are returned."""
+        unread: tuple[Unread, ...] = ()
         for search in finding(question, question.by):
             found, faulty = self._sifted(search)
             unread += faulty
             for document in found:
                 tally.add(document.fields, document.time)
-        start = question.after["from"] if question.after else 0
-        buckets, end = tally.buckets(), start + self._page_size
-        following = replace(question, after={"from": end}) if end < len(buckets) else None
-        return Page((), following, unread=tuple(unread), buckets=buckets[start:end])
+        return unread
+
+    def _earlier(self, question: Earlier) -> Page:
+        alerts = self.alerts.values()
+        told = (earlier.said(question, a.id, a.document, a.index) for a in alerts)
+        return Page((), earlier=tuple(one for one in told if one))
 
     def _page(self, search: Search) -> Page:
         found, unread = self._sifted(search)
@@ -233,6 +244,8 @@ def instant(source: Source, field: str) -> datetime | None:
         return None
     value = values[0]
     try:
+        if isinstance(value, str) and len(value) == USUAL and value.endswith("Z"):
+            return datetime.fromisoformat(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value / 1000, UTC)
         time = dates.isoparse(str(value))

@@ -22,6 +22,14 @@ class Hit:
     offset: int
     size: int
 
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.offset, self.size
+
+    def same(self, other: Hit) -> bool:
+        """Whether it is the same event once more."""
+        return (self.id, self.index, self.time) == (other.id, other.index, other.time)
+
 
 @dataclass(slots=True)
 class Spool:

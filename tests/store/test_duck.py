@@ -21,7 +21,7 @@ from detector.store.memory import MemoryStore, Stored
 
 duckdb = pytest.importorskip("duckdb")
 
-from detector.store import duck, eventfiles  # noqa: E402 - they need the extra
+from detector.store import duck, eventfiles, passes  # noqa: E402 - they need the extra
 
 DAY = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
 
@@ -108,8 +108,8 @@ def test_every_kind_of_file_gives_what_lists_give(path: Path) -> None:
     lists = MemoryStore([Stored("logs-x", str(n), one) for n, one in enumerate(EVENTS)])
     with opened(path) as store:
         assert names(store, *asked) == names(lists, *asked)
-        assert store.tally.events == 50
-        assert not store.tally.bad
+        assert store.readers[()].tally.events == 50
+        assert not store.readers[()].tally.bad
 
 
 def test_standard_input_is_read() -> None:
@@ -123,8 +123,8 @@ def test_bad_lines_are_counted_and_placed(tmp_path: Path) -> None:
     file.write_bytes(b"".join(lines) + b'{"cut": ')
     with opened(file) as store:
         assert len(names(store, search("any where true"))[0]) == 50
-        assert (store.tally.events, store.tally.bad[str(file)]) == (50, 4)
-        assert store.tally.places(str(file)) == [3, 5, 6, 55]
+        assert (store.readers[()].tally.events, store.readers[()].tally.bad[str(file)]) == (50, 4)
+        assert store.readers[()].tally.places(str(file)) == [3, 5, 6, 55]
 
 
 def test_events_without_a_time_are_found_where_time_is_not_asked_for(tmp_path: Path) -> None:
@@ -162,13 +162,13 @@ def test_times_in_parquet_are_read_as_times(tmp_path: Path) -> None:
 def test_a_search_too_many_for_one_pass_is_answered_in_several(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(duck, "FIELDS", 2)
+    monkeypatch.setattr(passes, "FIELDS", 2)
     file = tmp_path / "events.ndjson"
     file.write_bytes(ndjson(EVENTS) + b"bad\n")
     asked = [search(f'any where x{n}.y == null and process.name == "sh"') for n in range(5)]
     with opened(file) as store:
         assert [len(found) for found in names(store, *asked)] == [17] * 5
-        assert (store.tally.events, store.tally.bad.total()) == (50, 1)
+        assert (store.readers[()].tally.events, store.readers[()].tally.bad.total()) == (50, 1)
 
 
 def test_what_cannot_be_read_is_an_error_with_a_way_out(tmp_path: Path) -> None:

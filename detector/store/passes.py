@@ -1,0 +1,328 @@
+"""Conditions in, the events in files that satisfy them out: DuckDB reads, all in one pass.
+
+Only the fields that the conditions name are taken out of an event; the whole event is read where
+they admit it. What DuckDB's SQL cannot say is left to `evaluate`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice, pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import duckdb
+
+from detector.errors import StoreError
+from detector.language import columns, evaluate, fields, sql
+from detector.language.tree import Everything, Node
+from detector.model import Document, Source
+from detector.store import eventfiles
+from detector.store.eventfiles import Found
+from detector.store.memory import instant
+from detector.store.occurrences import Occurrences, Positions
+from detector.store.sifting import BEARABLE, Unread
+from detector.store.spool import Hit, Spool
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""The time of events that have none: before all others."""
+
+SHOWN = 5
+BATCH = 1_000
+FIELDS, LENGTH = 120, 250_000
+"""The most fields, and characters of SQL, of one pass."""
+
+Watch: TypeAlias = Callable[[float], None]
+"""Told how much of a pass over the files is done (0 to 1)."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a pass over the files has met; `bad` are lines that hold no event, by file."""
+
+    events: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    lines: dict[str, list[int]] = field(default_factory=dict)
+
+    def note(self, file: str, text: str) -> None:
+        self.bad[file] += 1
+        self.events -= 1
+        kept = self.texts.setdefault(file, [])
+        if len(kept) < SHOWN:
+            kept.append(text)
+
+    def reject(self, file: str, line: int) -> None:
+        """A line that is no UTF-8, or too long."""
+        self.bad[file] += 1
+        kept = self.lines.setdefault(file, [])
+        if len(kept) < SHOWN:
+            kept.append(line)
+
+    def places(self, file: str) -> list[int]:
+        """The numbers of the first bad lines of a file, as far as they can be told."""
+        told = eventfiles.numbers(file, self.texts.get(file, ()), SHOWN)
+        return sorted({*told, *self.lines.get(file, ())})[:SHOWN]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What is asked of every event, and by which time; with `without`, of those that lack it."""
+
+    where: Node
+    time_field: str
+    without: str | None = None
+
+
+@dataclass(slots=True)
+class Asked:
+    """A condition, what SQL says for it, and what has been found."""
+
+    condition: Condition
+    compiled: sql.Compiled
+    whole: evaluate.Predicate
+    left: evaluate.Predicate
+    hits: list[Hit] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+
+    def holds(self, source: Source, *, certain: bool, document: Callable[[], Document]) -> bool:
+        """Whether an admitted event satisfies it; one that cannot be judged is unread."""
+        try:
+            return (self.left if certain else self.whole)(source)
+        except Exception as error:
+            if len(self.unread) >= BEARABLE:
+                raise
+            self.unread.append((document(), f"the condition cannot be evaluated: {error!r}"[:999]))
+            return False
+
+    def settle(self) -> None:
+        """In order, an event that stands in the files twice once."""
+        self.hits.sort()
+        kept = [later for one, later in pairwise(self.hits) if not one.same(later)]
+        self.hits = self.hits[:1] + kept
+
+    def occurrences(self, spool: Spool) -> Occurrences:
+        def read(positions: Positions) -> Iterator[Source]:
+            return (source for _, source in spool.read([self.hits[one] for one in positions]))
+
+        return Occurrences([hit.time for hit in self.hits], read)
+
+
+def compiled(condition: Condition) -> Asked:
+    """The condition, ready for a pass. Raises LanguageError where only Elasticsearch can tell."""
+    said = sql.translate(condition.where)
+    left = evaluate.predicate(said.residual or Everything())
+    return Asked(condition, said, evaluate.predicate(condition.where), left)
+
+
+class Reader:
+    """Files, read once for as many conditions as one pass has room for.
+
+    Raises StoreError where a file cannot be read at all.
+    """
+
+    def __init__(self, files: Found, spool: Spool) -> None:
+        self.tally = Tally()
+        self._files, self._spool = files, spool
+        self._folder = TemporaryDirectory(prefix="detector-scan-")
+        self._profile = Path(self._folder.name, "profile.json")
+        self._db = duckdb.connect()
+        for setting in _settings(self._folder.name, self._profile):
+            self._db.execute(f"set {setting}")
+        self._passes = 0
+        self._hits = files.hits()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._db.close()
+        self._folder.cleanup()
+
+    def shown(self, file: str) -> str:
+        """The name people know a file by."""
+        return self._files.shown.get(file, file)
+
+    def find(self, asked: Sequence[Asked], watch: Watch) -> None:
+        """Let each of `asked` have the events that satisfy it."""
+        groups = _alike(asked)
+        for number, group in enumerate(groups):
+            self._pass(group, partial(_part, watch, number, len(groups)))
+
+    def _pass(self, asked: Sequence[Asked], watch: Watch) -> None:
+        """Read all files once for all of `asked`."""
+        self._passes += 1
+        names = frozenset(name for one in asked for name in one.compiled.fields)
+        extraction = columns.extract(names, fields.ECS)
+        try:
+            with _watched(self._db, watch):
+                if self._files.ndjson:
+                    self._lines(asked, extraction)
+                for file in self._files.parquet:
+                    self._rows(asked, extraction, file)
+        except (duckdb.Error, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise StoreError(f"the files cannot be read: {reason}") from error
+        for one in asked:
+            one.settle()
+
+    def _lines(self, asked: Sequence[Asked], extraction: columns.Extraction) -> None:
+        rejects = f"rejected_{self._passes}"
+        source = eventfiles.lines(self._files.ndjson, rejects=rejects)
+        for text, file, _, broken, *said in self._admitted(asked, extraction, source):
+            self._judge(asked, file, text, said, broken=broken)
+        if self._passes == 1:
+            profile = json.loads(self._profile.read_text())
+            self.tally.events += profile["query"]["total_rows_scanned"]
+            self._note_rejects(rejects)
+        for table in (rejects, f"{rejects}_scans"):
+            self._db.execute(f"drop table if exists {table}")
+
+    def _note_rejects(self, table: str) -> None:
+        found = self._db.execute(
+            f"select s.file_path, e.line from {table} e "  # noqa: S608 - a name of our own
+            f"join {table}_scans s using (scan_id, file_id) order by 1, 2"
+        )
+        while rows := found.fetchmany(BATCH):
+            for file, line in rows:
+                self.tally.reject(file, line)
+
+    def _rows(self, asked: Sequence[Asked], extraction: columns.Extraction, file: str) -> None:
+        """What the named columns admit is read whole, a batch at a time."""
+        named = self._db.table_function("read_parquet", [file])
+        types = list(zip(named.columns, named.types, strict=True))
+        narrow = eventfiles.rows(file, types, extraction.names)
+        whole = self._db.cursor()
+        self.tally.events += _count(named) if self._passes == 1 else 0
+        for rows in _batches(self._admitted(asked, extraction, narrow)):
+            said = {row[2]: row[4:] for row in rows}
+            numbers = ", ".join(map(str, said))
+            full = eventfiles.rows(file, types, None)
+            query = f"select line, number from ({full}) where number in ({numbers})"  # noqa: S608
+            for text, number in whole.execute(query).fetchall():
+                self._judge(asked, file, text, said[number], broken=False)
+
+    def _admitted(
+        self, asked: Sequence[Asked], extraction: columns.Extraction, source: str
+    ) -> Iterator[tuple[Any, ...]]:
+        """Rows of text, file, number, whether it is no event, and two answers for each."""
+        said = "".join(f", {o.compiled.condition}, {o.compiled.certain}" for o in asked)
+        admit = " or ".join([columns.BROKEN, *dict.fromkeys(o.compiled.condition for o in asked)])
+        taken = extraction.sql(eventfiles.unwrapped(source, hits=self._hits), eventfiles.KEPT)
+        found = self._db.execute(
+            f"select whole, filename, number, {columns.BROKEN}{said} "  # noqa: S608 - all quoted
+            f"from ({taken}) where {admit}"
+        )
+        while rows := found.fetchmany(BATCH):
+            yield from rows
+
+    def _judge(
+        self, asked: Sequence[Asked], file: str, text: str, said: Sequence[Any], *, broken: bool
+    ) -> None:
+        """Keep the event for every condition it satisfies; one that is none is noted."""
+        if broken and not text.strip():
+            self.tally.events -= self._passes == 1
+            return
+        event = eventfiles.event(text)
+        if event is None:
+            if self._passes == 1:
+                self.tally.note(file, text)
+            return
+        kept: dict[datetime, Hit] = {}
+        for number, one in enumerate(asked):
+            admitted, certain = said[2 * number : 2 * number + 2]
+            if admitted or broken:
+                self._keep(one, event, kept, certain=bool(certain) and not broken)
+
+    def _keep(
+        self, one: Asked, event: eventfiles.Event, kept: dict[datetime, Hit], *, certain: bool
+    ) -> None:
+        """One hit for all conditions, and its source on disk once."""
+        index, id_, source = event
+        condition = one.condition
+        if condition.without and evaluate.values(source, condition.without):
+            return
+        time = instant(source, condition.time_field) or NEVER
+        document = partial(Document, index, id_, source, time)
+        if not one.holds(source, certain=certain, document=document):
+            return
+        if time not in kept:
+            place = next((hit.place for hit in kept.values()), None) or self._spool.add(source)
+            kept[time] = Hit(time, index, id_, *place)
+        one.hits.append(kept[time])
+
+
+def _part(watch: Watch, number: int, count: int, share: float) -> None:
+    watch((number + share) / count)
+
+
+def _alike(asked: Sequence[Asked]) -> list[list[Asked]]:
+    """Groups for one pass each: those that share fields are together.
+
+    Every field takes memory for each of the events in hand, so that a pass has room for so many.
+    """
+    groups: list[list[Asked]] = []
+    for one in sorted(asked, key=lambda one: sorted(one.compiled.fields)):
+        roomy = [group for group in groups if _fits(group, one)]
+        if roomy:
+            min(roomy, key=lambda group: len(one.compiled.fields - _fields(group))).append(one)
+        else:
+            groups.append([one])
+    return groups
+
+
+def _fits(group: Sequence[Asked], one: Asked) -> bool:
+    length = sum(len(other.compiled.condition) for other in (*group, one))
+    return len(_fields(group) | one.compiled.fields) <= FIELDS and length <= LENGTH
+
+
+def _fields(group: Sequence[Asked]) -> frozenset[str]:
+    return frozenset(name for one in group for name in one.compiled.fields)
+
+
+def _count(relation: Any) -> int:
+    counted = relation.aggregate("count(*)").fetchall()
+    return int(counted[0][0])
+
+
+def _batches(rows: Iterator[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    while batch := list(islice(rows, BATCH)):
+        yield batch
+
+
+def _settings(folder: str, profile: Path) -> Iterator[str]:
+    """Columns are computed once, before what is asked of them; progress is asked, not drawn."""
+    yield "disabled_optimizers = 'filter_pushdown'"
+    yield "preserve_insertion_order = false"
+    yield "enable_external_file_cache = false"
+    yield f"temp_directory = {columns.quoted(folder)}"
+    yield "enable_progress_bar = true"
+    yield "enable_progress_bar_print = false"
+    yield "progress_bar_time = 0"
+    yield "enable_profiling = 'json'"
+    yield f"profiling_output = {columns.quoted(str(profile))}"
+
+
+@contextmanager
+def _watched(db: duckdb.DuckDBPyConnection, watch: Watch) -> Iterator[None]:
+    """Tell `watch` how far the query in hand has got, until it has ended."""
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(0.2):
+            if (percent := db.query_progress()) > 0:
+                watch(percent / 100)
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        teller.join()
