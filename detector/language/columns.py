@@ -94,7 +94,7 @@ class Column:
     @property
     def odd(self) -> str:
         """True where the other columns do not tell the field's values."""
-        return f"({named(f'{self.name} odd')} or {self._inside_array()})"
+        return f"({named(f'{self.name} odd')} or {self.inside_array()})"
 
     @property
     def folded(self) -> str:
@@ -118,7 +118,7 @@ class Column:
         one, values = (self.folded, self.folded_list) if any_case else (self.value, self.list)
         return f"({one} in ({texts}) or list_has_any({values}, [{texts}]))"
 
-    def _inside_array(self) -> str:
+    def inside_array(self) -> str:
         """Whether an array of objects stands on the way: then the field looks as if not there.
 
         The text is searched before it is read a second time.
@@ -166,6 +166,23 @@ class Extraction:
         typed = "".join(f", {text}" for one in columns for text in _typed(one))
         json_ += "".join(f", {self.twice(one)} as {one.twice}" for one in columns)
         return f"select *{typed} from (select {raw}{json_} from ({read}))"  # noqa: S608
+
+    def gated(self, source: str, keep: Sequence[str], gates: Collection[str]) -> str:
+        """Of the rows of `source` those that pass one of `gates`, are odd, or hold no event."""
+        kept = ", ".join([LINE, *keep])
+        columns = [Column(name, self.types) for name in self.names]
+        taken = f"try(from_json({LINE}, {quoted(json.dumps(self.structure, ensure_ascii=False))}))"
+        read = f"select {kept}, {taken} as {ROOT} from ({source})"  # noqa: S608
+        raw = "".join(
+            f", {self.spelled(one.name)} as {one.json}, {self.twice(one)} as {one.twice}"
+            for one in columns
+        )
+        told = f"select {kept}, {self.broken()} as {BROKEN}, {self.oddity()} as {ODD}{raw}"
+        lower = "".join(f", lower({one.json}) as {one.folded}" for one in columns)
+        doubts = [text for one in columns for text in (one.twice, one.inside_array())]
+        admitted = " or ".join([*gates, BROKEN, ODD, *doubts])
+        all_ = f"select *{lower} from ({told} from ({read}))"  # noqa: S608
+        return f"select {kept} from ({all_}) where {admitted}"  # noqa: S608
 
     def broken(self) -> str:
         return f"({ROOT} is null or not starts_with(ltrim({LINE}), '{{'))"

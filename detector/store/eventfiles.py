@@ -34,7 +34,8 @@ LONGEST_LINE = 16_000_000
 BUFFER = 32 * 1024 * 1024
 """Bytes read at a time, by which memory and the steps of a progress bar go."""
 
-SAMPLE = 1_000_000
+SAMPLE, SAMPLED, MOST = 1_000_000, 8, 400
+"""Bytes that are looked at before all others, files, and events of them."""
 
 _ENDINGS = tuple(name + packed for name in NDJSON for packed in PACKED) + PARQUET
 
@@ -59,6 +60,13 @@ class Found:
     def hits(self) -> bool:
         """Whether a file begins like an export of hits; others are read as well, but slower."""
         return any(b'"_source"' in _sample(name)[0].partition(b"\n")[0] for name in self.ndjson)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Some events of each of the first files; none of Parquet."""
+        texts = [_sample(name)[0] for name in self.ndjson[:SAMPLED]]
+        lines = [line for text in texts for line in text.splitlines()[: MOST // len(texts)]]
+        found = (event(line.decode("utf-8", "replace")) for line in lines)
+        return [one[2] for one in found if one]
 
 
 def _sample(name: str) -> tuple[bytes, int]:

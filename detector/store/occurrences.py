@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 
 from detector.language import evaluate, tree
 from detector.language.fields import ECS, Kind, kind_of
-from detector.language.functions import number
 from detector.language.tree import Node, Scalar
 from detector.language.values import parent_of, raw, whole
 from detector.model import Bucket, Buckets, Source, Window
@@ -210,6 +209,4 @@ def _named(by: Sequence[str], among: Node) -> list[Key] | None:
 
 def _spelled(name: str, value: Scalar) -> bool:
     """Whether only the same text equals it."""
-    kind = kind_of(name, ECS)
-    unique = kind is Kind.STRING or (kind is Kind.UNKNOWN and number(value) is None)
-    return isinstance(value, str) and unique
+    return isinstance(value, str) and kind_of(name, ECS) in {Kind.STRING, Kind.UNKNOWN}

@@ -23,6 +23,7 @@ import duckdb
 
 from detector.errors import StoreError
 from detector.language import columns, evaluate, fields, sql
+from detector.language.gate import Gate, Gates
 from detector.language.tree import Everything, Node
 from detector.model import Document, Source
 from detector.store import eventfiles
@@ -37,6 +38,8 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 SHOWN = 5
 BATCH = 1_000
+WIDE_OPEN = 0.5
+"""A gate that lets so many events pass is not worth asking first."""
 FIELDS, LENGTH = 120, 250_000
 """The most fields, and characters of SQL, of one pass."""
 
@@ -83,6 +86,20 @@ class Condition:
 
 
 @dataclass(slots=True)
+class Sample:
+    """Some of the events, by which is told how many satisfy a leaf."""
+
+    events: Sequence[Source]
+    known: dict[Node, float] = field(default_factory=dict)
+
+    def rate(self, leaf: Node) -> float:
+        if leaf not in self.known:
+            holds = evaluate.predicate(leaf)
+            self.known[leaf] = sum(map(holds, self.events)) / max(len(self.events), 1)
+        return self.known[leaf]
+
+
+@dataclass(slots=True)
 class Asked:
     """A condition, what SQL says for it, and what has been found."""
 
@@ -90,6 +107,7 @@ class Asked:
     compiled: sql.Compiled
     whole: evaluate.Predicate
     left: evaluate.Predicate
+    gate: Gate | None = None
     hits: list[Hit] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
 
@@ -139,6 +157,7 @@ class Reader:
             self._db.execute(f"set {setting}")
         self._passes = 0
         self._hits = files.hits()
+        self._sample = Sample(files.events())
 
     def close(self) -> None:
         """Let go of the files."""
@@ -151,7 +170,12 @@ class Reader:
 
     def find(self, asked: Sequence[Asked], watch: Watch) -> None:
         """Let each of `asked` have the events that satisfy it."""
-        groups = _alike(asked)
+        gates = Gates(self._sample.rate, _shares(asked))
+        for one in asked:
+            gate = gates.of(one.condition.where)
+            one.gate = gate if gate and gate.cost < WIDE_OPEN else None
+        shut, open_ = [one for one in asked if one.gate], [one for one in asked if not one.gate]
+        groups = [*_alike(shut), *_alike(open_)]
         for number, group in enumerate(groups):
             self._pass(group, partial(_part, watch, number, len(groups)))
 
@@ -214,7 +238,8 @@ class Reader:
         """Rows of text, file, number, whether it is no event, and two answers for each."""
         said = "".join(f", {o.compiled.condition}, {o.compiled.certain}" for o in asked)
         admit = " or ".join([columns.BROKEN, *dict.fromkeys(o.compiled.condition for o in asked)])
-        taken = extraction.sql(eventfiles.unwrapped(source, hits=self._hits), eventfiles.KEPT)
+        lines = _gated(eventfiles.unwrapped(source, hits=self._hits), asked)
+        taken = extraction.sql(lines, eventfiles.KEPT)
         found = self._db.execute(
             f"select whole, filename, number, {columns.BROKEN}{said} "  # noqa: S608 - all quoted
             f"from ({taken}) where {admit}"
@@ -260,6 +285,22 @@ class Reader:
 
 def _part(watch: Watch, number: int, count: int, share: float) -> None:
     watch((number + share) / count)
+
+
+def _gated(source: str, asked: Sequence[Asked]) -> str:
+    """SQL: without the events that can satisfy none, where few fields tell."""
+    gates = [one.gate for one in asked if one.gate]
+    if len(gates) < len(asked):
+        return source
+    names = frozenset(name for gate in gates for name in gate.fields)
+    texts = dict.fromkeys(gate.text for gate in gates)
+    return columns.extract(names, fields.ECS).gated(source, eventfiles.KEPT, texts)
+
+
+def _shares(asked: Sequence[Asked]) -> dict[str, float]:
+    """For each field the share of the conditions that name it."""
+    named = Counter(name for one in asked for name in one.compiled.fields)
+    return {name: count / len(asked) for name, count in named.items()}
 
 
 def _alike(asked: Sequence[Asked]) -> list[list[Asked]]:
