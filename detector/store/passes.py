@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -42,6 +42,8 @@ WIDE_OPEN = 0.5
 """A gate that lets so many events pass is not worth asking first."""
 FIELDS, LENGTH = 120, 250_000
 """The most fields, and characters of SQL, of one pass."""
+SLICE = 50_000
+"""Events whose fields are kept at a time."""
 
 Watch: TypeAlias = Callable[[float], None]
 """Told how much of a pass over the files is done (0 to 1)."""
@@ -155,7 +157,8 @@ class Reader:
         self._db = duckdb.connect()
         for setting in _settings(self._folder.name, self._profile):
             self._db.execute(f"set {setting}")
-        self._passes = 0
+        self._lines_read, self._rows_read = 0, set[str]()
+        self._first = True
         self._hits = files.hits()
         self._sample = Sample(files.events())
 
@@ -174,34 +177,77 @@ class Reader:
         for one in asked:
             gate = gates.of(one.condition.where)
             one.gate = gate if gate and gate.cost < WIDE_OPEN else None
-        shut, open_ = [one for one in asked if one.gate], [one for one in asked if not one.gate]
-        groups = [*_alike(shut), *_alike(open_)]
-        for number, group in enumerate(groups):
-            self._pass(group, partial(_part, watch, number, len(groups)))
-
-    def _pass(self, asked: Sequence[Asked], watch: Watch) -> None:
-        """Read all files once for all of `asked`."""
-        self._passes += 1
-        names = frozenset(name for one in asked for name in one.compiled.fields)
-        extraction = columns.extract(names, fields.ECS)
-        try:
-            with _watched(self._db, watch):
-                if self._files.ndjson:
-                    self._lines(asked, extraction)
-                for file in self._files.parquet:
-                    self._rows(asked, extraction, file)
-        except (duckdb.Error, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise StoreError(f"the files cannot be read: {reason}") from error
+        steps = list(self._steps(asked))
+        for number, step in enumerate(steps):
+            try:
+                with _watched(self._db, partial(_part, watch, number, len(steps))):
+                    step()
+            except (duckdb.Error, OSError) as error:
+                reason = str(error).splitlines()[0]
+                raise StoreError(f"the files cannot be read: {reason}") from error
         for one in asked:
             one.settle()
 
-    def _lines(self, asked: Sequence[Asked], extraction: columns.Extraction) -> None:
-        rejects = f"rejected_{self._passes}"
-        source = eventfiles.lines(self._files.ndjson, rejects=rejects)
-        for text, file, _, broken, *said in self._admitted(asked, extraction, source):
-            self._judge(asked, file, text, said, broken=broken)
-        if self._passes == 1:
+    def _steps(self, asked: Sequence[Asked]) -> Iterator[Callable[[], None]]:
+        """Each a pass over files for some of `asked`."""
+        shut = [one for one in asked if one.gate]
+        if self._files.ndjson and shut:
+            yield partial(self._behind_gates, shut)
+        if self._files.ndjson:
+            for group in _alike([one for one in asked if not one.gate]):
+                yield partial(self._lines, group)
+        for file in self._files.parquet:
+            for group in _alike(asked):
+                yield partial(self._rows, group, file)
+
+    def _behind_gates(self, asked: Sequence[Asked]) -> None:
+        """What passes a gate is kept in a table, and looked at for one condition after another."""
+        with self._reading() as source:
+            gated = _gated(eventfiles.unwrapped(source, hits=self._hits), asked)
+            query = f"select whole as line, filename from ({gated})"  # noqa: S608 - all quoted
+            self._db.execute(f"create or replace temp table gated as {query}")
+        (count,) = self._db.execute("select count(*) from gated").fetchall()[0]
+        for start in range(0, count, SLICE):
+            rows = f"rowid between {start} and {start + SLICE - 1}"
+            admitted: dict[int, list[Any]] = {}
+            for group in _alike(asked):
+                self._admit(group, rows, admitted)
+            found = self._db.execute(f"select rowid, line, filename from gated where {rows}")  # noqa: S608
+            while lines := found.fetchmany(BATCH):
+                for place, text, file in lines:
+                    if place in admitted:
+                        self._judge(admitted[place], file, text)
+        self._db.execute("drop table gated")
+
+    def _admit(self, asked: Sequence[Asked], rows: str, admitted: dict[int, list[Any]]) -> None:
+        """Note for each of the rows the conditions that admit it, and whether that is certain."""
+        lines = f"select line, filename, rowid as number from gated where {rows}"  # noqa: S608
+        unwrapped = eventfiles.unwrapped(lines, hits=self._hits)
+        taken = columns.extract(_fields(asked), fields.ECS).sql(unwrapped, eventfiles.KEPT)
+        self._db.execute(f"create or replace temp table typed as {taken}")
+        broken = self._db.execute(f"select number from typed where {columns.BROKEN}").fetchall()  # noqa: S608
+        for (place,) in broken:
+            admitted.setdefault(place, []).extend((one, False) for one in asked)
+        for one in asked:
+            said = one.compiled
+            query = f"select number, {said.certain} from typed where {said.condition}"  # noqa: S608
+            for place, certain in self._db.execute(query).fetchall():
+                admitted.setdefault(place, []).append((one, bool(certain)))
+        self._db.execute("drop table typed")
+
+    def _lines(self, asked: Sequence[Asked]) -> None:
+        with self._reading() as source:
+            for text, file, _, *said in self._admitted(asked, source):
+                self._judge(_told(asked, said), file, text)
+
+    @contextmanager
+    def _reading(self) -> Iterator[str]:
+        """SQL that gives the lines of all files; those that are none are noted the first time."""
+        self._first = self._lines_read == 0
+        self._lines_read += 1
+        rejects = f"rejected_{self._lines_read}"
+        yield eventfiles.lines(self._files.ndjson, rejects=rejects)
+        if self._first:
             profile = json.loads(self._profile.read_text())
             self.tally.events += profile["query"]["total_rows_scanned"]
             self._note_rejects(rejects)
@@ -217,29 +263,30 @@ class Reader:
             for file, line in rows:
                 self.tally.reject(file, line)
 
-    def _rows(self, asked: Sequence[Asked], extraction: columns.Extraction, file: str) -> None:
+    def _rows(self, asked: Sequence[Asked], file: str) -> None:
         """What the named columns admit is read whole, a batch at a time."""
         named = self._db.table_function("read_parquet", [file])
         types = list(zip(named.columns, named.types, strict=True))
-        narrow = eventfiles.rows(file, types, extraction.names)
+        self._first = file not in self._rows_read
+        if self._first:
+            self._rows_read.add(file)
+            self.tally.events += _count(named)
+        narrow = eventfiles.rows(file, types, _fields(asked))
         whole = self._db.cursor()
-        self.tally.events += _count(named) if self._passes == 1 else 0
-        for rows in _batches(self._admitted(asked, extraction, narrow)):
-            said = {row[2]: row[4:] for row in rows}
+        for rows in _batches(self._admitted(asked, narrow)):
+            said = {row[2]: row[3:] for row in rows}
             numbers = ", ".join(map(str, said))
             full = eventfiles.rows(file, types, None)
             query = f"select line, number from ({full}) where number in ({numbers})"  # noqa: S608
             for text, number in whole.execute(query).fetchall():
-                self._judge(asked, file, text, said[number], broken=False)
+                self._judge(_told(asked, said[number]), file, text)
 
-    def _admitted(
-        self, asked: Sequence[Asked], extraction: columns.Extraction, source: str
-    ) -> Iterator[tuple[Any, ...]]:
+    def _admitted(self, asked: Sequence[Asked], source: str) -> Iterator[tuple[Any, ...]]:
         """Rows of text, file, number, whether it is no event, and two answers for each."""
         said = "".join(f", {o.compiled.condition}, {o.compiled.certain}" for o in asked)
         admit = " or ".join([columns.BROKEN, *dict.fromkeys(o.compiled.condition for o in asked)])
-        lines = _gated(eventfiles.unwrapped(source, hits=self._hits), asked)
-        taken = extraction.sql(lines, eventfiles.KEPT)
+        extraction = columns.extract(_fields(asked), fields.ECS)
+        taken = extraction.sql(eventfiles.unwrapped(source, hits=self._hits), eventfiles.KEPT)
         found = self._db.execute(
             f"select whole, filename, number, {columns.BROKEN}{said} "  # noqa: S608 - all quoted
             f"from ({taken}) where {admit}"
@@ -247,23 +294,18 @@ class Reader:
         while rows := found.fetchmany(BATCH):
             yield from rows
 
-    def _judge(
-        self, asked: Sequence[Asked], file: str, text: str, said: Sequence[Any], *, broken: bool
-    ) -> None:
+    def _judge(self, asked: Iterable[tuple[Asked, bool]], file: str, text: str) -> None:
         """Keep the event for every condition it satisfies; one that is none is noted."""
-        if broken and not text.strip():
-            self.tally.events -= self._passes == 1
-            return
         event = eventfiles.event(text)
         if event is None:
-            if self._passes == 1:
+            if self._first and text.strip():
                 self.tally.note(file, text)
+            elif self._first:
+                self.tally.events -= 1
             return
         kept: dict[datetime, Hit] = {}
-        for number, one in enumerate(asked):
-            admitted, certain = said[2 * number : 2 * number + 2]
-            if admitted or broken:
-                self._keep(one, event, kept, certain=bool(certain) and not broken)
+        for one, certain in asked:
+            self._keep(one, event, kept, certain=certain)
 
     def _keep(
         self, one: Asked, event: eventfiles.Event, kept: dict[datetime, Hit], *, certain: bool
@@ -287,11 +329,18 @@ def _part(watch: Watch, number: int, count: int, share: float) -> None:
     watch((number + share) / count)
 
 
+def _told(asked: Sequence[Asked], said: Sequence[Any]) -> Iterator[tuple[Asked, bool]]:
+    """The conditions that admit a row, and whether that is certain; all where it is no event."""
+    broken, answers = said[0], said[1:]
+    for number, one in enumerate(asked):
+        admitted, certain = answers[2 * number : 2 * number + 2]
+        if admitted or broken:
+            yield one, bool(certain) and not broken
+
+
 def _gated(source: str, asked: Sequence[Asked]) -> str:
-    """SQL: without the events that can satisfy none, where few fields tell."""
+    """SQL: without the events that can satisfy none, as few fields tell already."""
     gates = [one.gate for one in asked if one.gate]
-    if len(gates) < len(asked):
-        return source
     names = frozenset(name for gate in gates for name in gate.fields)
     texts = dict.fromkeys(gate.text for gate in gates)
     return columns.extract(names, fields.ECS).gated(source, eventfiles.KEPT, texts)
