@@ -18,6 +18,7 @@ Tree: TypeAlias = dict[str, Any]
 
 LINE, ROOT, ODD, BROKEN = '"line"', '"root"', '"odd"', '"broken"'
 """An event's text, what is taken out of it, whether a name is spelled oddly, whether it is none."""
+PASSED = '"passed"'
 
 WRAPPER = "_source"
 """What makes a line a hit of a search, with the event inside."""
@@ -167,8 +168,12 @@ class Extraction:
         json_ += "".join(f", {self.twice(one)} as {one.twice}" for one in columns)
         return f"select *{typed} from (select {raw}{json_} from ({read}))"  # noqa: S608
 
-    def gated(self, source: str, keep: Sequence[str], gates: Collection[str]) -> str:
-        """Of the rows of `source` those that pass one of `gates`, are odd, or hold no event."""
+    def gated(self, source: str, keep: Sequence[str], gates: Sequence[str]) -> str:
+        """Of the rows of `source` those that pass one of `gates`, or may be told by none.
+
+        `PASSED` are the numbers of the gates that a row passes, and null where none can tell: keys
+        are spelled oddly, or there is no event.
+        """
         kept = ", ".join([LINE, *keep])
         columns = [Column(name, self.types) for name in self.names]
         taken = f"try(from_json({LINE}, {quoted(json.dumps(self.structure, ensure_ascii=False))}))"
@@ -179,10 +184,15 @@ class Extraction:
         )
         told = f"select {kept}, {self.broken()} as {BROKEN}, {self.oddity()} as {ODD}{raw}"
         lower = "".join(f", lower({one.json}) as {one.folded}" for one in columns)
+        every = f"select *{lower} from ({told} from ({read}))"  # noqa: S608
         doubts = [text for one in columns for text in (one.twice, one.inside_array())]
-        admitted = " or ".join([*gates, BROKEN, ODD, *doubts])
-        all_ = f"select *{lower} from ({told} from ({read}))"  # noqa: S608
-        return f"select {kept} from ({all_}) where {admitted}"  # noqa: S608
+        doubt = f"({' or '.join([BROKEN, ODD, *doubts])})"
+        numbers = ", ".join(f"case when {gate} then {n} end" for n, gate in enumerate(gates))
+        passed = f"case when not {doubt} then list_filter([{numbers}], lambda x: x is not null) end"
+        return (
+            f"select {kept}, {passed} as {PASSED} from ({every}) "  # noqa: S608
+            f"where {' or '.join([*gates, doubt])}"
+        )
 
     def broken(self) -> str:
         return f"({ROOT} is null or not starts_with(ltrim({LINE}), '{{'))"

@@ -38,12 +38,10 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 SHOWN = 5
 BATCH = 1_000
-WIDE_OPEN = 0.5
-"""A gate that lets so many events pass is not worth asking first."""
+WIDE_OPEN = 0.1
+"""A gate that lets so many events pass is not asked: each takes Python a look at the condition."""
 FIELDS, LENGTH = 120, 250_000
 """The most fields, and characters of SQL, of one pass."""
-SLICE = 50_000
-"""Events whose fields are kept at a time."""
 
 Watch: TypeAlias = Callable[[float], None]
 """Told how much of a pass over the files is done (0 to 1)."""
@@ -201,39 +199,21 @@ class Reader:
                 yield partial(self._rows, group, file)
 
     def _behind_gates(self, asked: Sequence[Asked]) -> None:
-        """What passes a gate is kept in a table, and looked at for one condition after another."""
-        with self._reading() as source:
-            gated = _gated(eventfiles.unwrapped(source, hits=self._hits), asked)
-            query = f"select whole as line, filename from ({gated})"  # noqa: S608 - all quoted
-            self._db.execute(f"create or replace temp table gated as {query}")
-        (count,) = self._db.execute("select count(*) from gated").fetchall()[0]
-        for start in range(0, count, SLICE):
-            rows = f"rowid between {start} and {start + SLICE - 1}"
-            admitted: dict[int, list[Any]] = {}
-            for group in _alike(asked):
-                self._admit(group, rows, admitted)
-            found = self._db.execute(f"select rowid, line, filename from gated where {rows}")  # noqa: S608
-            while lines := found.fetchmany(BATCH):
-                for place, text, file in lines:
-                    if place in admitted:
-                        self._judge(admitted[place], file, text)
-        self._db.execute("drop table gated")
-
-    def _admit(self, asked: Sequence[Asked], rows: str, admitted: dict[int, list[Any]]) -> None:
-        """Note for each of the rows the conditions that admit it, and whether that is certain."""
-        lines = f"select line, filename, rowid as number from gated where {rows}"  # noqa: S608
-        unwrapped = eventfiles.unwrapped(lines, hits=self._hits)
-        taken = columns.extract(_fields(asked), fields.ECS).sql(unwrapped, eventfiles.KEPT)
-        self._db.execute(f"create or replace temp table typed as {taken}")
-        broken = self._db.execute(f"select number from typed where {columns.BROKEN}").fetchall()  # noqa: S608
-        for (place,) in broken:
-            admitted.setdefault(place, []).extend((one, False) for one in asked)
+        """An event is looked at for the conditions whose gate it passes; an odd one for all."""
+        behind: dict[str, list[tuple[Asked, bool]]] = {}
         for one in asked:
-            said = one.compiled
-            query = f"select number, {said.certain} from typed where {said.condition}"  # noqa: S608
-            for place, certain in self._db.execute(query).fetchall():
-                admitted.setdefault(place, []).append((one, bool(certain)))
-        self._db.execute("drop table typed")
+            behind.setdefault(one.gate.text if one.gate else "true", []).append((one, False))
+        gates = list(behind)
+        with self._reading() as source:
+            lines = eventfiles.unwrapped(source, hits=self._hits)
+            names = frozenset(name for one in asked if one.gate for name in one.gate.fields)
+            taken = columns.extract(names, fields.ECS).gated(lines, eventfiles.KEPT, gates)
+            query = f"select whole, filename, {columns.PASSED} from ({taken})"  # noqa: S608
+            found = self._db.execute(query)
+            while rows := found.fetchmany(BATCH):
+                for text, file, passed in rows:
+                    numbers = range(len(gates)) if passed is None else passed
+                    self._judge((one for n in numbers for one in behind[gates[n]]), file, text)
 
     def _lines(self, asked: Sequence[Asked]) -> None:
         with self._reading() as source:
@@ -336,14 +316,6 @@ def _told(asked: Sequence[Asked], said: Sequence[Any]) -> Iterator[tuple[Asked, 
         admitted, certain = answers[2 * number : 2 * number + 2]
         if admitted or broken:
             yield one, bool(certain) and not broken
-
-
-def _gated(source: str, asked: Sequence[Asked]) -> str:
-    """SQL: without the events that can satisfy none, as few fields tell already."""
-    gates = [one.gate for one in asked if one.gate]
-    names = frozenset(name for gate in gates for name in gate.fields)
-    texts = dict.fromkeys(gate.text for gate in gates)
-    return columns.extract(names, fields.ECS).gated(source, eventfiles.KEPT, texts)
 
 
 def _shares(asked: Sequence[Asked]) -> dict[str, float]:
