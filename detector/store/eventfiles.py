@@ -34,7 +34,7 @@ LONGEST_LINE = 16_000_000
 BUFFER = 32 * 1024 * 1024
 """Bytes read at a time, by which memory and the steps of a progress bar go."""
 
-SAMPLE, SAMPLED, MOST = 1_000_000, 8, 400
+SAMPLE, SAMPLED, MOST = 1_000_000, 8, 160
 """Bytes that are looked at before all others, files, and events of them."""
 
 _ENDINGS = tuple(name + packed for name in NDJSON for packed in PACKED) + PARQUET

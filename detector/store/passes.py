@@ -38,6 +38,8 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 SHOWN = 5
 BATCH = 1_000
+FEWEST, LOOKS = 40, 20_000
+"""Events of a sample at the least, and for all conditions together."""
 WIDE_OPEN = 0.1
 """A gate that lets so many events pass is not asked: each takes Python a look at the condition."""
 FIELDS, LENGTH = 120, 250_000
@@ -158,7 +160,7 @@ class Reader:
         self._lines_read, self._rows_read = 0, set[str]()
         self._first = True
         self._hits = files.hits()
-        self._sample = Sample(files.events())
+        self._some = files.events()
 
     def close(self) -> None:
         """Let go of the files."""
@@ -171,7 +173,8 @@ class Reader:
 
     def find(self, asked: Sequence[Asked], watch: Watch) -> None:
         """Let each of `asked` have the events that satisfy it."""
-        gates = Gates(self._sample.rate, _shares(asked))
+        sample = Sample(self._some[: max(FEWEST, LOOKS // max(len(asked), 1))])
+        gates = Gates(sample.rate, _shares(asked))
         for one in asked:
             gate = gates.of(one.condition.where)
             one.gate = gate if gate and gate.cost < WIDE_OPEN else None
@@ -295,10 +298,13 @@ class Reader:
         condition = one.condition
         if condition.without and evaluate.values(source, condition.without):
             return
-        time = instant(source, condition.time_field) or NEVER
-        document = partial(Document, index, id_, source, time)
+
+        def document() -> Document:
+            return Document(index, id_, source, _time(source, condition))
+
         if not one.holds(source, certain=certain, document=document):
             return
+        time = _time(source, condition)
         if time not in kept:
             place = next((hit.place for hit in kept.values()), None) or self._spool.add(source)
             kept[time] = Hit(time, index, id_, *place)
@@ -316,6 +322,10 @@ def _told(asked: Sequence[Asked], said: Sequence[Any]) -> Iterator[tuple[Asked, 
         admitted, certain = answers[2 * number : 2 * number + 2]
         if admitted or broken:
             yield one, bool(certain) and not broken
+
+
+def _time(source: Source, condition: Condition) -> datetime:
+    return instant(source, condition.time_field) or NEVER
 
 
 def _shares(asked: Sequence[Asked]) -> dict[str, float]:
