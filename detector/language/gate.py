@@ -80,11 +80,12 @@ class Gates:
         if isinstance(leaf, tree.Says) and column.kind is not Kind.TEXT:
             return self.of(saying.exact(leaf))
         try:
-            text = _said(leaf, column) or column.there
+            text = _said(leaf, column)
         except UnicodeEncodeError:  # half of a surrogate pair
-            text = column.there
-        cost = self.rate(leaf) + SHARED * (1 - self.shares.get(leaf.field, 0.0))
-        return Gate(text, frozenset({leaf.field}), cost)
+            text = None
+        rate = self.rate(leaf if text else tree.Exists(leaf.field))
+        cost = rate + SHARED * (1 - self.shares.get(leaf.field, 0.0))
+        return Gate(text or column.there, frozenset({leaf.field}), cost)
 
 
 def lowered(column: Column) -> str:

@@ -40,6 +40,8 @@ SHOWN = 5
 BATCH = 1_000
 FEWEST, LOOKS = 40, 20_000
 """Events of a sample at the least, and for all conditions together."""
+MEMORY = "1GB"
+"""What DuckDB may take; the rest goes to disk."""
 WIDE_OPEN = 0.1
 """A gate that lets so many events pass is not asked: each takes Python a look at the condition."""
 FIELDS, LENGTH = 120, 250_000
@@ -373,6 +375,7 @@ def _settings(folder: str, profile: Path) -> Iterator[str]:
     yield "disabled_optimizers = 'filter_pushdown'"
     yield "preserve_insertion_order = false"
     yield "enable_external_file_cache = false"
+    yield f"memory_limit = '{MEMORY}'"
     yield f"temp_directory = {columns.quoted(folder)}"
     yield "enable_progress_bar = true"
     yield "enable_progress_bar_print = false"
