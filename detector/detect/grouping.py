@@ -56,20 +56,16 @@ def views(rule: Rule, window: Window) -> Iterator[tuple[Window, Window]]:
 
 def inhabited(rule: Rule, window: Window) -> Inquiry[Iterator[tuple[Window, Window]]]:
     """As `views`; of a window of very many slots, those from which some event is seen."""
-    pieces = [window]
-    while any(_slots(rule, piece) > FEW for piece in pieces):
+    spans, pieces = [window], [window]
+    while any(_slots(rule, span) > FEW for span in spans) and len(pieces) <= MOST_PIECES:
         pages = yield from ask(*(counting(rule, _seen(rule, piece), ()) for piece in pieces))
         spans = [
             _seeing(rule, piece, bucket)
             for piece, page in zip(pieces, pages, strict=True)
             for bucket in whole(page).buckets
         ]
-        divided = [part for span in spans for part in _divided(rule, span)]
-        if len(divided) > MOST_PIECES:
-            pieces = spans
-            break
-        pieces = divided
-    return (one for piece in merged(pieces) for one in views(rule, piece))
+        pieces = [part for span in spans for part in _divided(rule, span)]
+    return (one for span in merged(spans) for one in views(rule, span))
 
 
 def _slots(rule: Rule, window: Window) -> int:

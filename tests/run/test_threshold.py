@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from detector.model import Window
-from detector.run import backfill
+from detector.detect import grouping
+from detector.model import Answer, Question, Window
+from detector.run import backfill, proof
+from detector.store.memory import MemoryStore
 from tests.builders import NOW, TERMS
 from tests.run.lab import Call, turn, turns
 from tests.run.stepwise import People, threshold_rule
@@ -56,6 +59,32 @@ def test_overlapping_views_alert_once_for_the_same_events(lab: People, now: int)
     turns(lab, threshold_rule(), 0, 4)
     turn(lab, threshold_rule(), 20 + now)
     assert counts(lab) == [6]
+
+
+def test_a_long_window_is_asked_where_there_are_events(
+    lab: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minute in (-6_000, -3_001, -4):
+        lab.act(seconds(minute, 6))
+        lab.act(seconds(minute + 1.5, 6), "bob")
+    window, execution = Window(NOW - timedelta(days=5), NOW), TERMS.execution(NOW, NOW)
+    store = Counting([one.stored for one in lab.events])
+    found = proof.matches(store, threshold_rule(), window, execution)
+    few = store.asked
+    monkeypatch.setattr(grouping, "FEW", 10**9)
+    assert proof.matches(store, threshold_rule(), window, execution) == found
+    assert few < (store.asked - few) / 5
+    assert len(found) == 6
+
+
+class Counting(MemoryStore):
+    """Lists that count how often they are asked."""
+
+    asked = 0
+
+    def search(self, questions: Sequence[Question]) -> list[Answer]:
+        self.asked += 1
+        return super().search(questions)
 
 
 def test_who_goes_on_alerts_again_for_the_events_since(lab: People) -> None:
