@@ -59,7 +59,7 @@ def test_the_page_is_whole_and_needs_nothing(tmp_path: Path) -> None:
 
 
 def test_events_are_the_same_for_the_same_day() -> None:
-    size = lab.Size(3, 2, 2, 4, 1, (1,))
+    size = lab.Size(3, 2, 2, 4, 1, (1,), 0)
     end = datetime(2026, 3, 1, tzinfo=UTC)
     events = list(lab.events(size, end))
     assert events == list(lab.events(size, end))

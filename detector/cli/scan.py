@@ -162,8 +162,8 @@ def _window(start: str | None, end: str | None, now: datetime) -> Window | None:
 
 
 def _asked(rule: Rule, now: datetime, apart: tuple[str, ...]) -> Rule:
-    """The rule as it is asked of files: they have no time of arrival, and indices are not asked."""
-    rule = replace(seen_from(now, rule), timestamp_override=None)
+    """The rule as it is asked of files: they have no time of arrival, and nothing is suppressed."""
+    rule = replace(seen_from(now, rule), timestamp_override=None, suppression=None)
     if rule.indicators is None:
         return rule
     where = datemath.resolved(rule.indicators.where, now)

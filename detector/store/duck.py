@@ -29,11 +29,12 @@ from detector.model import (
     Written,
 )
 from detector.questions import finding
-from detector.store import bucketing, earlier, passes
+from detector.store import asking, bucketing, earlier
+from detector.store.asking import Asked, Condition
 from detector.store.eventfiles import Found
 from detector.store.memory import MemoryStore
 from detector.store.occurrences import Occurrences, Positions
-from detector.store.passes import NEVER, Asked, Condition, Reader, Watch
+from detector.store.passes import NEVER, Reader, Watch
 from detector.store.sifting import Unread
 from detector.store.spool import Spool
 
@@ -42,6 +43,8 @@ EVER = Window(NEVER, datetime.max.replace(tzinfo=UTC))
 
 UNDATED = datetime.fromtimestamp(0, UTC)
 PAGE = 1_000
+ASKED = (earlier.RULE, earlier.GROUP.key, earlier.GROUP.start, earlier.GROUP.end)
+"""What is remembered of an alert, where runs may ask for it."""
 
 Index: TypeAlias = tuple[str, ...]
 Name: TypeAlias = tuple[Index, int, str, str | None]
@@ -110,17 +113,22 @@ class DuckStore(MemoryStore):
         fresh = {alert.id: alert for alert in alerts if alert.id not in self._ids}
         self._ids |= fresh.keys()
         for alert in fresh.values():
-            if earlier.KEY in alert.document:
-                self._told[alert.document[earlier.KEY]].append(_bare(alert))
+            self._remember(alert)
             self._wanted(alert)
         return Written(frozenset(fresh), frozenset(a.id for a in alerts) - fresh.keys())
+
+    def _remember(self, alert: Alert) -> None:
+        """What later questions ask of an alert: millions of whole ones would fill the memory."""
+        if (key := alert.document.get(earlier.GROUP.key)) is not None:
+            document = {name: alert.document[name] for name in ASKED}
+            self._told[key].append(replace(alert, document=document, blocks=()))
 
     def _find(self, index: Index, conditions: Mapping[Name, Condition]) -> None:
         """Read the files for all of `conditions`; one that cannot be asked is remembered so."""
         asked: dict[Name, Asked] = {}
         for name, condition in conditions.items():
             try:
-                asked[name] = passes.compiled(condition)
+                asked[name] = asking.compiled(condition)
             except LanguageError as error:
                 self._found[name] = error
         self.readers[index].find(list(asked.values()), self._watch)
@@ -206,9 +214,3 @@ def _unread(search: Search, kept: Kept) -> tuple[Unread, ...]:
 def _with_fields(document: Document, search: Search) -> Document:
     named = {name: evaluate.values(document.source, name) for name in search.fields}
     return replace(document, fields={name: found for name, found in named.items() if found})
-
-
-def _bare(alert: Alert) -> Alert:
-    """What later runs ask of an alert: millions of whole ones would fill the memory."""
-    names = (earlier.KEY, earlier.RULE, earlier.START, earlier.END)
-    return replace(alert, document={name: alert.document[name] for name in names}, blocks=())

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
@@ -22,15 +22,12 @@ from typing import Any, TypeAlias
 import duckdb
 
 from detector.errors import StoreError
-from detector.language import columns, evaluate, fields, sql
-from detector.language.gate import Gate, Gates
-from detector.language.tree import Everything, Node
+from detector.language import columns, evaluate, fields
 from detector.model import Document, Source
-from detector.store import eventfiles
+from detector.store import asking, eventfiles
+from detector.store.asking import Asked, Condition
 from detector.store.eventfiles import Found
 from detector.store.memory import instant
-from detector.store.occurrences import Occurrences, Positions
-from detector.store.sifting import BEARABLE, Unread
 from detector.store.spool import Hit, Spool
 
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -38,14 +35,8 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 SHOWN = 5
 BATCH = 1_000
-FEWEST, LOOKS = 40, 20_000
-"""Events of a sample at the least, and for all conditions together."""
 MEMORY = "1GB"
 """What DuckDB may take; the rest goes to disk."""
-WIDE_OPEN = 0.1
-"""A gate that lets so many events pass is not asked: each takes Python a look at the condition."""
-FIELDS, LENGTH = 120, 250_000
-"""The most fields, and characters of SQL, of one pass."""
 
 Watch: TypeAlias = Callable[[float], None]
 """Told how much of a pass over the files is done (0 to 1)."""
@@ -80,71 +71,6 @@ class Tally:
         return sorted({*told, *self.lines.get(file, ())})[:SHOWN]
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What is asked of every event, and by which time; with `without`, of those that lack it."""
-
-    where: Node
-    time_field: str
-    without: str | None = None
-
-
-@dataclass(slots=True)
-class Sample:
-    """Some of the events, by which is told how many satisfy a leaf."""
-
-    events: Sequence[Source]
-    known: dict[Node, float] = field(default_factory=dict)
-
-    def rate(self, leaf: Node) -> float:
-        if leaf not in self.known:
-            holds = evaluate.predicate(leaf)
-            self.known[leaf] = sum(map(holds, self.events)) / max(len(self.events), 1)
-        return self.known[leaf]
-
-
-@dataclass(slots=True)
-class Asked:
-    """A condition, what SQL says for it, and what has been found."""
-
-    condition: Condition
-    compiled: sql.Compiled
-    whole: evaluate.Predicate
-    left: evaluate.Predicate
-    gate: Gate | None = None
-    hits: list[Hit] = field(default_factory=list)
-    unread: list[Unread] = field(default_factory=list)
-
-    def holds(self, source: Source, *, certain: bool, document: Callable[[], Document]) -> bool:
-        """Whether an admitted event satisfies it; one that cannot be judged is unread."""
-        try:
-            return (self.left if certain else self.whole)(source)
-        except Exception as error:
-            if len(self.unread) >= BEARABLE:
-                raise
-            self.unread.append((document(), f"the condition cannot be evaluated: {error!r}"[:999]))
-            return False
-
-    def settle(self) -> None:
-        """In order, an event that stands in the files twice once."""
-        self.hits.sort()
-        kept = [later for one, later in pairwise(self.hits) if not one.same(later)]
-        self.hits = self.hits[:1] + kept
-
-    def occurrences(self, spool: Spool) -> Occurrences:
-        def read(positions: Positions) -> Iterator[Source]:
-            return (source for _, source in spool.read([self.hits[one] for one in positions]))
-
-        return Occurrences([hit.time for hit in self.hits], read)
-
-
-def compiled(condition: Condition) -> Asked:
-    """The condition, ready for a pass. Raises LanguageError where only Elasticsearch can tell."""
-    said = sql.translate(condition.where)
-    left = evaluate.predicate(said.residual or Everything())
-    return Asked(condition, said, evaluate.predicate(condition.where), left)
-
-
 class Reader:
     """Files, read once for as many conditions as one pass has room for.
 
@@ -175,11 +101,7 @@ class Reader:
 
     def find(self, asked: Sequence[Asked], watch: Watch) -> None:
         """Let each of `asked` have the events that satisfy it."""
-        sample = Sample(self._some[: max(FEWEST, LOOKS // max(len(asked), 1))])
-        gates = Gates(sample.rate, _shares(asked))
-        for one in asked:
-            gate = gates.of(one.condition.where)
-            one.gate = gate if gate and gate.cost < WIDE_OPEN else None
+        asking.shut(asked, self._some)
         steps = list(self._steps(asked))
         for number, step in enumerate(steps):
             try:
@@ -197,10 +119,10 @@ class Reader:
         if self._files.ndjson and shut:
             yield partial(self._behind_gates, shut)
         if self._files.ndjson:
-            for group in _alike([one for one in asked if not one.gate]):
+            for group in asking.alike([one for one in asked if not one.gate]):
                 yield partial(self._lines, group)
         for file in self._files.parquet:
-            for group in _alike(asked):
+            for group in asking.alike(asked):
                 yield partial(self._rows, group, file)
 
     def _behind_gates(self, asked: Sequence[Asked]) -> None:
@@ -256,7 +178,7 @@ class Reader:
         if self._first:
             self._rows_read.add(file)
             self.tally.events += _count(named)
-        narrow = eventfiles.rows(file, types, _fields(asked))
+        narrow = eventfiles.rows(file, types, asking.named(asked))
         whole = self._db.cursor()
         for rows in _batches(self._admitted(asked, narrow)):
             said = {row[2]: row[3:] for row in rows}
@@ -270,7 +192,7 @@ class Reader:
         """Rows of text, file, number, whether it is no event, and two answers for each."""
         said = "".join(f", {o.compiled.condition}, {o.compiled.certain}" for o in asked)
         admit = " or ".join([columns.BROKEN, *dict.fromkeys(o.compiled.condition for o in asked)])
-        extraction = columns.extract(_fields(asked), fields.ECS)
+        extraction = columns.extract(asking.named(asked), fields.ECS)
         taken = extraction.sql(eventfiles.unwrapped(source, hits=self._hits), eventfiles.KEPT)
         found = self._db.execute(
             f"select whole, filename, number, {columns.BROKEN}{said} "  # noqa: S608 - all quoted
@@ -328,36 +250,6 @@ def _told(asked: Sequence[Asked], said: Sequence[Any]) -> Iterator[tuple[Asked, 
 
 def _time(source: Source, condition: Condition) -> datetime:
     return instant(source, condition.time_field) or NEVER
-
-
-def _shares(asked: Sequence[Asked]) -> dict[str, float]:
-    """For each field the share of the conditions that name it."""
-    named = Counter(name for one in asked for name in one.compiled.fields)
-    return {name: count / len(asked) for name, count in named.items()}
-
-
-def _alike(asked: Sequence[Asked]) -> list[list[Asked]]:
-    """Groups for one pass each: those that share fields are together.
-
-    Every field takes memory for each of the events in hand, so that a pass has room for so many.
-    """
-    groups: list[list[Asked]] = []
-    for one in sorted(asked, key=lambda one: sorted(one.compiled.fields)):
-        roomy = [group for group in groups if _fits(group, one)]
-        if roomy:
-            min(roomy, key=lambda group: len(one.compiled.fields - _fields(group))).append(one)
-        else:
-            groups.append([one])
-    return groups
-
-
-def _fits(group: Sequence[Asked], one: Asked) -> bool:
-    length = sum(len(other.compiled.condition) for other in (*group, one))
-    return len(_fields(group) | one.compiled.fields) <= FIELDS and length <= LENGTH
-
-
-def _fields(group: Sequence[Asked]) -> frozenset[str]:
-    return frozenset(name for one in group for name in one.compiled.fields)
 
 
 def _count(relation: Any) -> int:

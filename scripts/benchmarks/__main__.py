@@ -15,7 +15,7 @@ from pathlib import Path
 from detector.errors import DetectorError
 from detector.node import embedded, jvm
 from detector.node.embedded import Launch
-from scripts.benchmarks import backfills, cycles, lab, peers, report, starting
+from scripts.benchmarks import backfills, cycles, lab, peers, report, scan, starting
 from scripts.benchmarks.lab import Lab
 from scripts.benchmarks.measured import SLACK, Measured
 
@@ -29,6 +29,7 @@ SCENARIOS: Mapping[str, Callable[[Lab], Iterator[Measured]]] = {
     "flood": backfills.measure_flood,
     "start": starting.measure,
     "idle": starting.measure_idle,
+    "scan": scan.measure,
 }
 
 IN_SHORT = ("cycle", "backfill", "flood", "start")

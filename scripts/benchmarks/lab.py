@@ -44,7 +44,10 @@ PROGRAMS = ("runc", "pause", "nginx", "node", "python3", "java", "sh", "cat", "s
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: events of a day, those of tools and of the flood among them."""
+    """How much is measured: events of a day, those of tools and of the flood among them.
+
+    `scanned` are events of a file.
+    """
 
     noise: int
     tools: int
@@ -52,6 +55,7 @@ class Size:
     flood: int
     rounds: int
     rules: tuple[int, ...]
+    scanned: int
 
     @property
     def cycle(self) -> int:
@@ -59,8 +63,8 @@ class Size:
         return min(self.rules[-1], 1_000)
 
 
-WHOLE = Size(276_900, 100, 231, 200_000, 5, (100, 1_000, 5_000))
-QUICK = Size(20_000, 20, 100, 4_000, 3, (100, 500))
+WHOLE = Size(276_900, 100, 231, 200_000, 5, (100, 1_000, 5_000), 1_000_000)
+QUICK = Size(20_000, 20, 100, 4_000, 3, (100, 500), 200_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +15,10 @@ from typing import Any
 import duckdb
 import orjson
 
+from scripts.benchmarks.lab import Lab
+from scripts.benchmarks.measured import Measured, interleaved, seconds
+
+REACH = 1 / 0.7
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -277,42 +279,26 @@ def rules(folder: Path, asked: list[Condition]) -> Path:
     return folder
 
 
-def scanned(files: Path, folder: Path) -> tuple[float, int, str]:
-    """Seconds, the most memory in bytes, and the summary of a scan in a process of its own."""
-    command = [sys.executable, "-m", "detector", "scan", str(files), "--rules", str(folder)]
-    began = time.monotonic()
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    said = (process.stderr.read() if process.stderr else "").strip()
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(said)
-    return time.monotonic() - began, used.ru_maxrss * 1024, said.splitlines()[-1]
+def scanned(file: Path, folder: Path) -> str:
+    """What a scan in a process of its own says in the end; people wait for its start as well."""
+    command = [sys.executable, "-m", "detector", "scan", str(file), "--rules", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stderr.strip().splitlines()[-1]
 
 
-def measure(work: Path, count: int, many: int, rounds: int = 3) -> Iterator[dict[str, Any]]:
-    """Rounds of the query by hand and of a scan in turn: seconds, memory, events each has found."""
-    file = write(work / f"events-{count}.ndjson", count)
-    asked = conditions(many)
-    folder = rules(work / f"rules-{many}", asked)
-    for _ in range(rounds):
-        began = time.monotonic()
+def measure(lab: Lab) -> Iterator[Measured]:
+    """One rule, and fifty that name two dozen fields."""
+    file = write(lab.folder / "events.ndjson", lab.size.scanned)
+    for many in (1, 50):
+        asked = conditions(many)
+        folder = rules(lab.folder / f"scanned-{many}", asked)
         found = sum(by_hand(file, asked))
-        by_query = time.monotonic() - began
-        seconds, memory, said = scanned(file, folder)
-        yield {
-            "rules": many,
-            "events": count,
-            "floor": by_query,
-            "scan": seconds,
-            "memory": memory,
-            "found": found,
-            "said": said,
-        }
-
-
-if __name__ == "__main__":
-    for result in measure(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])):
-        line = json.dumps(result | {"ratio": result["scan"] / result["floor"]})
-        sys.stdout.write(f"{line}\n")
+        if f"{found:,} alerts" not in scanned(file, folder):
+            raise RuntimeError(f"the query by hand finds {found:,}")
+        engine, bare = interleaved(
+            lab.size.rounds,
+            lambda _, folder=folder: seconds(lambda: scanned(file, folder)),  # type: ignore[misc]
+            lambda _, asked=asked: seconds(lambda: by_hand(file, asked)),  # type: ignore[misc]
+        )
+        case, against = f"{lab.size.scanned:,} events, {many} rules", "a DuckDB query by hand"
+        yield Measured("scan", case, engine, bare, reach=REACH, against=against)

@@ -13,7 +13,8 @@ from detector.language import columns, eql, evaluate, gate, tree
 from detector.language.fields import ECS, FieldTypes
 from detector.language.tree import Node
 from tests.language import strategies
-from tests.language.test_sql import ODD, PLAIN, QUERIES, SIZE, Grid, node, reproducible
+from tests.language.strategies import Grid, reproducible
+from tests.language.test_sql import ODD, PLAIN, QUERIES, SIZE, node
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -42,13 +43,13 @@ def check(sources: Sequence[dict[str, Any]], nodes: Sequence[Node], types: Field
             assert not meant or number in passed, (eql.condition(one), source, found)
 
 
-@reproducible
+@reproducible(15)
 @given(grid=strategies.grids(SIZE, kind="leaves"))
 def test_what_satisfies_a_leaf_passes_its_gate(grid: Grid) -> None:
     check(*grid, strategies.TYPES)
 
 
-@reproducible
+@reproducible(15)
 @given(grid=strategies.grids(SIZE, kind="any"))
 def test_what_satisfies_a_tree_passes_its_gate(grid: Grid) -> None:
     check(*grid, strategies.TYPES)

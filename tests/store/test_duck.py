@@ -21,7 +21,7 @@ from detector.store.memory import MemoryStore, Stored
 
 duckdb = pytest.importorskip("duckdb")
 
-from detector.store import duck, eventfiles, passes  # noqa: E402 - they need the extra
+from detector.store import asking, duck, eventfiles  # noqa: E402 - they need the extra
 
 DAY = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
 
@@ -162,7 +162,7 @@ def test_times_in_parquet_are_read_as_times(tmp_path: Path) -> None:
 def test_a_search_too_many_for_one_pass_is_answered_in_several(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "FIELDS", 2)
+    monkeypatch.setattr(asking, "FIELDS", 2)
     file = tmp_path / "events.ndjson"
     file.write_bytes(ndjson(EVENTS) + b"bad\n")
     asked = [search(f'any where x{n}.y == null and process.name == "sh"') for n in range(5)]
