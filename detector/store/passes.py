@@ -35,8 +35,8 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 SHOWN = 5
 BATCH = 1_000
-MEMORY = "1GB"
-"""What DuckDB may take; the rest goes to disk."""
+MEMORY = "1600MB"
+"""What DuckDB may reserve, of which it uses about half; the rest goes to disk."""
 
 Watch: TypeAlias = Callable[[float], None]
 """Told how much of a pass over the files is done (0 to 1)."""
