@@ -154,6 +154,8 @@ class Searcher:
         """Whether no single request can answer it: what is too much is taken out on this side."""
         if isinstance(question, Search) and question.limit is None:
             return False
+        if isinstance(question, Buckets) and not self.translations.counts(question):
+            return True
         try:
             return self.translations.of(question).residual is not None
         except Exception:  # noqa: BLE001 - whoever asks it says what is wrong

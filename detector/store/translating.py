@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TypeAlias, TypeVar
 
 from detector.language import dsl, tree
-from detector.language.fields import FieldTypes
+from detector.language.fields import FieldTypes, Kind, kind_of
 from detector.model import Buckets, Rows, Search
 from detector.store.connection import Connection
 from detector.store.fieldtypes import Mappings
@@ -49,6 +49,11 @@ class Translations:
         """What has been learnt of the indices that are asked."""
         return self._mappings.of(question.index)
 
+    def counts(self, question: Buckets) -> bool:
+        """Whether an index can count by these fields: not by analysed text."""
+        types = self.types(question)
+        return not any(types.analysed_in(name) or _is_text(name, types) for name in question.by)
+
     def of(self, question: OfEvents) -> dsl.Compiled:
         """The query for the question's condition, and what is left to check."""
         types = self.types(question)
@@ -70,6 +75,10 @@ class Translations:
             known = (where, tree.fields_of(where))
             _remember(self._fields, id(where), known)
         return known[1]
+
+
+def _is_text(name: str, types: FieldTypes) -> bool:
+    return kind_of(name, types) is Kind.TEXT and types.exact(name) is None
 
 
 def _remember(known: dict[int, T], key: int, value: T) -> None:
