@@ -93,6 +93,8 @@ def _bool(body: Json, depth: int) -> Node:
     least = body.get("minimum_should_match", 0)
     if least not in (0, 1, "0", "1"):
         raise UnreadableError("more than one of `should`")
+    if int(least) and not should and must:
+        return tree.Nothing()  # beside what only excludes it is forgotten
     wanted = [tree.any_of(should)] if should and (int(least) or not must) else []
     return tree.all_of([*must, *wanted, *never])
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from detector.language import functions, tree
+from detector.language import functions, querydsl, tree
 from detector.language.fields import FieldTable
 from detector.language.tree import Node
 
@@ -228,6 +228,65 @@ def trees(leaf: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
     )
 
 
+@st.composite
+def queries(draw: st.DrawFn, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Query DSL about one field, as people write it into filters."""
+    field = draw(st.sampled_from([*STRINGS, "count", "ratio", "flag", "source.ip", "@timestamp"]))
+    fitting: dict[str, st.SearchStrategy[Any]] = {
+        "count": st.sampled_from(INTEGERS),
+        "ratio": st.sampled_from(FLOATS),
+        "flag": st.booleans(),
+        "source.ip": st.sampled_from(ADDRESSES),
+        "@timestamp": st.sampled_from(WHOLE_DATES),
+    }
+    values = fitting.get(field, vocabulary.values())
+    value, several = draw(values), draw(st.lists(values, min_size=1, max_size=3))
+    bounds = draw(st.lists(st.sampled_from(["gt", "gte", "lt", "lte"]), max_size=2, unique=True))
+    general = [
+        {"term": {field: value}},
+        {"term": {field: {"value": value, "boost": 2.0}}},
+        {"terms": {field: several}},
+        {"match": {field: value}},
+        {"match_phrase": {field: {"query": value}}},
+        {"exists": {"field": field}},
+        {"match_all": {}},
+    ]
+    if field not in {"flag", "source.ip"}:
+        general.append({"range": {field: {bound: draw(values) for bound in bounds}}})
+    if field not in STRINGS:
+        return draw(st.sampled_from(general))
+    case = {"case_insensitive": True} if draw(st.booleans()) else {}
+    pattern = draw(vocabulary.patterns())
+    return draw(
+        st.sampled_from(
+            [
+                *general,
+                {"prefix": {field: {"value": value, **case}}},
+                {"wildcard": {field: {"value": pattern, **case}}},
+                {"term": {field: {"value": value, **case}}},
+                {"regexp": {field: {"value": draw(st.sampled_from(["a.*", "[abAB]+", ".?"]))}}},
+            ]
+        )
+    )
+
+
+def compound(query: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """`bool` in all its forms: one clause or a list, with and without a minimum."""
+    clauses = query | st.lists(query, max_size=2)
+    parts = dict.fromkeys(("must", "filter", "should", "must_not"), clauses)
+    least = {"minimum_should_match": st.sampled_from([0, 1, "1"])}
+    return st.fixed_dictionaries({}, optional={**parts, **least}).map(lambda body: {"bool": body})
+
+
+@st.composite
+def filters(draw: st.DrawFn, vocabulary: Vocabulary) -> Node:
+    """One or two of Kibana's filters, all together."""
+    query = st.recursive(queries(vocabulary), compound, max_leaves=5)
+    meta = st.fixed_dictionaries({"negate": st.booleans(), "disabled": st.sampled_from([False])})
+    one = st.fixed_dictionaries({"meta": meta, "query": query})
+    return querydsl.filters(draw(st.lists(one, min_size=1, max_size=2)))
+
+
 def one_or_more(value: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return value | st.lists(value | st.none(), max_size=3)
 
@@ -291,9 +350,14 @@ def reproducible(examples: int) -> settings:
 
 @st.composite
 def grids(draw: st.DrawFn, size: int, *, kind: str) -> Grid:
-    """Documents and trees that share a vocabulary: leaves alone, trees of them, or of any leaf."""
+    """Documents and trees that share a vocabulary: leaves, trees of them, of any leaf, filters."""
     vocabulary = draw(vocabularies)
     leaf = leaves(vocabulary) | sayings(vocabulary)
-    node = {"leaves": leaf, "trees": trees(leaf), "any": trees(leaf | unpushable)}[kind]
+    node = {
+        "leaves": leaf,
+        "trees": trees(leaf),
+        "any": trees(leaf | unpushable),
+        "filters": filters(vocabulary) | trees(filters(vocabulary) | leaf),
+    }[kind]
     sources = st.lists(documents(vocabulary), min_size=size, max_size=size)
     return draw(sources), draw(st.lists(node, min_size=size, max_size=size))

@@ -75,3 +75,10 @@ def test_the_node_alone_answers_trees_of_such_leaves(es: Elasticsearch, grid: Gr
 @given(grid=strategies.grids(SIZE, kind="any"))
 def test_query_and_residual_together_are_the_meaning(es: Elasticsearch, grid: Grid) -> None:
     check(es, grid, whole=False)
+
+
+@reproducible(12)
+@given(grid=strategies.grids(SIZE, kind="filters"))
+def test_filters_mean_what_the_node_answers(es: Elasticsearch, grid: Grid) -> None:
+    assert all(one.meaning is not None for node in grid[1] for one in tree.sent(node))
+    check(es, grid, whole=False)

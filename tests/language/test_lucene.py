@@ -118,6 +118,8 @@ QUERIES: list[tuple[dict[str, Any], Node | None]] = [
     ({"bool": {"filter": [{"term": {"a": 1}}], "should": [{"term": {"a": 2}}]}}, Equals("a", 1)),
     ({"bool": {"should": [{"term": {"a": 1}}], "minimum_should_match": 2}}, None),
     ({"bool": {"should": [{"term": {"a": 1}}], "minimum_should_match": 0}}, Equals("a", 1)),
+    ({"bool": {"must": [{"term": {"a": 1}}], "minimum_should_match": 1}}, Nothing()),
+    ({"bool": {"must_not": [{"term": {"a": 1}}], "minimum_should_match": 1}}, Not(Equals("a", 1))),
     ({"nested": {"path": "a", "query": {"term": {"a.b": 1}}}}, Nested("a", Equals("a.b", 1))),
     ({"query_string": {"query": "a:1 AND b:2", "analyze_wildcard": True}}, And((A, B))),
     ({"query_string": {"query": " "}}, Nothing()),
