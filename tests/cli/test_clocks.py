@@ -72,11 +72,13 @@ def set_back(request: proxy.Request, _: proxy.Answer | None) -> None:
 def behind(es: Elasticsearch, node_url: str, tmp_path: Path) -> Iterator[list[str]]:
     """The options of a command on a cluster whose clock is behind."""
     text = (packaged.find("rules") / "interactive_shell_in_container.yaml").read_text()
-    (tmp_path / "rule.yaml").write_text(text)
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "rule.yaml").write_text(text)
     es.cluster.health(wait_for_no_initializing_shards=True)
     with Proxy(node_url) as between:
         between.inject(Fault("GET /_nodes/stats", set_back, times=1_000))
-        options = ["--url", between.url, "--rules", str(tmp_path)]
+        options = ["--url", between.url, "--rules", str(rules)]
         assert CliRunner().invoke(cli.app, ["setup", *options[:2]]).exit_code == 0
         yield options
 

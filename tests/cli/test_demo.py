@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -45,9 +46,11 @@ def listen() -> None:
 
 
 def left_running(folder: Path) -> list[str]:
-    """Command lines of processes that work in or name `folder`."""
+    """Command lines of other processes that work in or name `folder`."""
     left = []
-    for process in psutil.process_iter(["cmdline", "cwd"]):
+    for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
+        if process.info["pid"] == os.getpid():
+            continue
         words = " ".join(process.info["cmdline"] or [])
         if str(folder) in words or process.info["cwd"] == str(folder):
             left.append(words)

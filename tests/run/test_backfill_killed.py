@@ -177,7 +177,7 @@ def test_filling_gaps_goes_on_after_a_kill(
     record = RunRecord("u", RULE_ID, "A shell", live, END, "partial failure", "live", gaps=(gap,))
     store.record_runs([record])
     assert gaps.unfilled(store) == [gap]
-    words = command(node_url, tmp_path, "gaps", "fill")
+    words = command(node_url, tmp_path, "gaps", "fill", "--workers", "1")
     with started(words) as process:
         wait_until_alerts(store.client, EVENTS // 3, process)
         assert process.poll() is None, f"the kill came too late: {process.communicate()}"
