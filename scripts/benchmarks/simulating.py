@@ -71,7 +71,7 @@ def fitted(cycles: Sequence[tuple[int, float, float]]) -> Costs:
 
 def read(results: Mapping[str, Any]) -> list[tuple[int, float, float]]:
     """The cycles in `results.json`, by their number of rules."""
-    found = [one for one in results["measured"] if one["scenario"] == "cycle"]
+    found = [one for one in results["results"] if one["scenario"] == "cycle"]
     return sorted(
         (int(one["case"].split()[0].replace(",", "")), one["median"], one["floor_median"])
         for one in found
