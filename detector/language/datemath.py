@@ -108,7 +108,7 @@ def _bound(name: str, end: str, value: Any, now: datetime) -> Any:
     if not isinstance(value, str) or kind_of(name, ECS) not in {Kind.DATE, Kind.UNKNOWN}:
         return value
     time = instant(value, now, up=_UP[end])
-    return value if time is None else _stamp(time)
+    return value if time is None else stamp(time)
 
 
 def _plain(query: Any, now: datetime) -> Any:
@@ -146,5 +146,6 @@ def _stepped(time: Any, step: re.Match[str], *, up: bool) -> datetime:
     return moved
 
 
-def _stamp(time: datetime) -> str:
+def stamp(time: datetime) -> str:
+    """A moment as a literal: ISO 8601 in UTC, with milliseconds."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 
+from detector.language import datemath
 from detector.language.esqltokens import Command, Token, commands, tokens
 from detector.language.source import Source
 
@@ -118,8 +119,8 @@ def sent(query: Esql, now: datetime, limit: int) -> str:
 
     A literal: whenever it is asked again, it says the same.
     """
-    time = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    bound = [Edit(start, end, f'TO_DATETIME("{time}")') for start, end in query.times]
+    literal = f'TO_DATETIME("{datemath.stamp(now)}")'
+    bound = [Edit(start, end, literal) for start, end in query.times]
     return f"{_edited(query.text, [*query.edits, *bound]).rstrip()}\n| LIMIT {limit}"
 
 

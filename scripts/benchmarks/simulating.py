@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -177,12 +177,7 @@ def _as_json(
         for plan, outcome in outcomes
     ]
     checked = [dict(zip(("rules", "measured", "expected"), one, strict=True)) for one in known]
-    print(json.dumps({"costs": vars_of(costs), "checked": checked, "outcomes": rows}))
-
-
-def vars_of(costs: Costs) -> dict[str, float]:
-    """The costs by name, in seconds."""
-    return {"fixed": costs.fixed, "own": costs.own, "cluster": costs.cluster}
+    print(json.dumps({"costs": asdict(costs), "checked": checked, "outcomes": rows}))
 
 
 def _show(
