@@ -43,7 +43,7 @@ class Watch:
         for member in leases.members:
             beat, since = known.get(member.id, (None, now))
             beats[member.id] = (member.beat, since if beat == member.beat else now)
-        return replace(self, beats=beats, looked=now)
+        return replace(self, beats=beats, looked=now, takes=max(self.takes, now - came))
 
     def rested(self, began: float, now: float) -> Watch:
         """A look that `began` then has ended: from `now` on nobody looks."""

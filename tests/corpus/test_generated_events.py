@@ -42,10 +42,14 @@ SILENT = {
 
 @cache
 def rules() -> dict[str, Rule]:
-    """Every rule that can run, those that are switched off as well."""
+    """Every rule that both stores can run, those that are switched off as well.
+
+    The other tool has made no events for ES|QL, and neither store has it.
+    """
     loaded = rulefile.load([shared.needed("corpus")])
     assert [one for one in loaded.problems if one.level == "error"] == []
-    usable = (rule for rule in loaded.rules if rule.unsupported is None)
+    both = (rule for rule in loaded.rules if rule.type != "esql")
+    usable = (rule for rule in both if rule.unsupported is None)
     return {rule.rule_id: replace(rule, enabled=True) for rule in usable}
 
 
@@ -157,14 +161,18 @@ def explained(rule: Rule, documents: Iterable[Stored]) -> set[tuple[str, str]]:
     }
 
 
-def alerted(found: Iterable[dict[str, Any]], rule: Rule) -> set[tuple[str, str]]:
+def alerted(found: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
     return {
         (ancestor["index"], ancestor["id"])
         for alert in found
-        if alert["kibana.alert.rule.rule_id"] == rule.rule_id
         for ancestor in alert["kibana.alert.ancestors"]
         if ancestor["depth"] == 0
     }
+
+
+def stood_for(found: Iterable[dict[str, Any]]) -> int:
+    """How many events the alerts stand for, those that are suppressed in them as well."""
+    return sum(1 + alert.get("kibana.alert.suppression.docs_count", 0) for alert in found)
 
 
 @pytest.mark.node
@@ -196,4 +204,7 @@ def test_both_stores_make_the_same_alerts_of_everything_and_each_is_explained(
     } == set()
     for rule in all_rules:
         if rule.type in {"eql", "query"} and not isinstance(rule.where, PUT_TOGETHER):
-            assert alerted(found.values(), rule) == explained(rule, documents), rule.name
+            own = [one for one in found.values() if one["kibana.alert.rule.rule_id"] == rule.rule_id]
+            expected = explained(rule, documents)
+            assert alerted(own) <= expected, rule.name
+            assert stood_for(own) == len(expected), rule.name

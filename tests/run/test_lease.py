@@ -112,6 +112,11 @@ def test_a_slow_table_is_no_absence_and_others_are_given_longer() -> None:
     assert stopped.silent(119.0) == set(), "nobody listened from 112 to 117"
 
 
+def test_a_machine_that_stands_still_within_a_look_makes_nobody_look_dead() -> None:
+    watch = Watch(5.0).seeing(beats(a=1), now=100.0).rested(100.0, 100.0)
+    assert watch.seeing(beats(a=1), now=105.5, began=101.7).silent(105.5) == set()
+
+
 def test_one_look_that_took_long_is_soon_forgotten() -> None:
     watch = Watch(5.0).seeing(beats(a=1), now=1_000.0, began=0.0).rested(0.0, 1_000.0)
     for now in range(1_002, 1_026, 2):
