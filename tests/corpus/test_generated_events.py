@@ -204,7 +204,8 @@ def test_both_stores_make_the_same_alerts_of_everything_and_each_is_explained(
     } == set()
     for rule in all_rules:
         if rule.type in {"eql", "query"} and not isinstance(rule.where, PUT_TOGETHER):
-            own = [one for one in found.values() if one["kibana.alert.rule.rule_id"] == rule.rule_id]
+            id_ = rule.rule_id
+            own = [one for one in found.values() if one["kibana.alert.rule.rule_id"] == id_]
             expected = explained(rule, documents)
             assert alerted(own) <= expected, rule.name
             assert stood_for(own) == len(expected), rule.name
