@@ -185,6 +185,7 @@ def connect(
         configured.space,
         page_size=configured.page_size,
         searches_per_request=configured.searches_per_request,
+        rules_per_search=configured.rules_per_search,
         exclude_tiers=configured.exclude_tiers,
         search_timeout=limit * OF_A_REQUEST,
         patience=connection.Patience(budget=patience),

@@ -250,6 +250,7 @@ class Settings(Table):
     identity: Identity = DEFAULT_IDENTITY
     page_size: Annotated[int, Field(ge=1, le=10_000)] = 1000
     searches_per_request: Annotated[int, Field(ge=1, le=10_000)] = 200
+    rules_per_search: Annotated[int, Field(ge=1, le=1_000)] = 64
     max_signals: Annotated[int, Field(ge=1)] | None = None
     on_limit: Literal["wait", "truncate"] = "wait"
     flood: Annotated[int, Field(ge=1)] = 20

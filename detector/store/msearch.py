@@ -81,13 +81,18 @@ def ask(
         "track_total_hits": False,
     }
     if timeout is not None:
-        body["timeout"] = f"{max(1, int(timeout * 1000))}ms"
+        body["timeout"] = milliseconds(timeout)
     if search.cursor is not None:
         body["pit"] = {"id": search.cursor.point, "keep_alive": KEEP_ALIVE}
         if search.cursor.after:
             body["search_after"] = list(search.cursor.after)
     at = header(search.index) if search.cursor is None else {}
     return Asked(search, at, body, compiled.residual, size, types)
+
+
+def milliseconds(seconds: float) -> str:
+    """A span as a search has it."""
+    return f"{max(1, int(seconds * 1000))}ms"
 
 
 def header(index: Sequence[str]) -> Json:

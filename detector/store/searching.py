@@ -8,19 +8,17 @@ waiting, rules that never ask it.
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self, TypeAlias
+from dataclasses import replace
+from typing import Any, Self
 
-from detector.errors import Rejected, StoreError, TimedOut
+from detector.errors import Rejected, StoreError
 from detector.model import (
     Answer,
     Buckets,
     Cursor,
     Earlier,
     Failure,
-    Page,
     Question,
     Rows,
     Search,
@@ -29,62 +27,20 @@ from detector.model import (
 from detector.store import bucketing, counting, earlier, msearch, paging, remotes, shapes
 from detector.store.connection import (
     Connection,
-    Patience,
-    Waits,
-    kinds_of,
     reason_of,
-    status_of,
-    verdict,
 )
-from detector.store.msearch import Asked, Lack
+from detector.store.joint import Joint
+from detector.store.msearch import Lack
 from detector.store.permission import Permission
 from detector.store.rows import RowReader
+from detector.store.sending import AnyAsked, Sender, Told
 from detector.store.translating import Translations
 
-AnyAsked: TypeAlias = Asked[Any]
-Tried: TypeAlias = list[dict[str, Any]] | StoreError
-"""The responses to many searches, or why there are none."""
-
-UNREADABLE, TOO_LARGE = 400, 413
+JOINT_IN_ONE = 16
+"""Searches for many rules each that are sent as one request."""
 WIDE, WIDEST = 10, 10_000
 """Buckets of a page for each of its documents, since they are small, and at most: a search may
 make 65,536, and each holds another (`search.max_buckets`)."""
-SEARCH_FOR_ONE = 60.0
-"""Seconds for which is looked for the one search that keeps a request from being answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A question, the cluster's response, and what is known to be missing in it.
-
-    `unread` are patterns of the question that may not be read: what they stand for is not shown.
-    """
-
-    asked: AnyAsked
-    response: dict[str, Any]
-    lack: Lack | None = None
-    unread: tuple[str, ...] = ()
-
-    @property
-    def failed(self) -> bool:
-        return "error" in self.response
-
-    def answer(self) -> Answer:
-        if self.failed:
-            status, error = self.response.get("status", 500), self.response["error"]
-            said = f"the search was refused ({status}): {reason_of(error)}"
-            return Failure(verdict(status, error, said))
-        try:
-            page = _read(self.asked, self.response)
-        except Exception as error:  # noqa: BLE001 - a residual's fault ends its own rule's run only
-            return Failure(Rejected(f"the answer could not be read: {error!r}"))
-        if self.unread:
-            said = f"{', '.join(self.unread)} may not be read: what is there is not seen"
-            page = replace(page, warning="; ".join(filter(None, (page.warning, said))))
-        return self.lack.noted(page) if self.lack else page
-
-    def lacking(self) -> Lack | None:
-        return self.lack or msearch.lack(self.response)
 
 
 class Searcher:
@@ -96,6 +52,7 @@ class Searcher:
         *,
         page_size: int,
         per_request: int,
+        rules_per_search: int,
         exclude_tiers: Sequence[str],
         alerts: str,
         timeout: float | None = None,
@@ -103,24 +60,31 @@ class Searcher:
         self._connection = connection
         self._permission = Permission(connection)
         self.translations = Translations(connection)
+        self._joint = Joint(
+            lambda search: self.translations.of(search).query,
+            most=rules_per_search,
+            timeout=timeout,
+            exclude_tiers=exclude_tiers,
+        )
         self._rows = RowReader(connection, self._permission, self.translations, exclude_tiers)
         self._page_size = page_size
         self._per_request = per_request
         self._exclude_tiers = tuple(exclude_tiers)
         self._alerts = alerts
         self._timeout = timeout
-        self._looking_until: float | None = None
+        self._sender = Sender(connection)
         self._points: dict[tuple[str, ...], str] = {}
 
     def session(self) -> Self:
         """The same connection and translations; points in time of its own."""
         session = copy.copy(self)
+        session._sender = Sender(self._connection)
         session._points = {}
         return session
 
     def search(self, questions: Sequence[Question]) -> list[Answer]:
         """An answer for each, in their order."""
-        self._looking_until = None
+        self._sender.begin()
         answers = self._of_alerts(dict(_numbered(questions, Earlier)))
         of_events = dict(_numbered(questions, Search | Buckets))
         far = {i: one for i, one in of_events.items() if remotes.named(one.index)}
@@ -134,7 +98,14 @@ class Searcher:
         self.translations.learn(questions.values())
         in_pages = {i: one for i, one in questions.items() if self._in_pages(one)}
         at_once = {i: one for i, one in questions.items() if i not in in_pages}
-        answers = self._at_once(at_once)
+        plain = {i: one for i, one in at_once.items() if isinstance(one, Search)}
+        answers = self._joint.answers(
+            plain,
+            self._in_brief,
+            lambda loud: self._at_once(
+                {i: one for i, one in at_once.items() if i in loud or i not in plain}
+            ),
+        )
         for i, question in in_pages.items():
             answers[i] = paging.whole(question, self._of_one)
         return answers
@@ -174,7 +145,9 @@ class Searcher:
             )
         except StoreError as error:
             return {i: Failure(error) for i in questions}
-        told = self._tell([earlier.ask(question, self._alerts) for question in questions.values()])
+        told = self._sender.tell(
+            [earlier.ask(question, self._alerts) for question in questions.values()]
+        )
         return {
             i: one if isinstance(one, Failure) else one.answer()
             for i, one in zip(questions, told, strict=True)
@@ -209,13 +182,23 @@ class Searcher:
             yield positions[start : start + self._per_request]
 
     def _together(self, searches: Sequence[Search | Buckets]) -> list[Told | Failure]:
-        told = self._tell([self._asked(search) for search in searches])
+        told = self._sender.tell([self._asked(search) for search in searches])
         self._ask_who_is_there(told)
         self._ask_what_may_be_read(told)
         full = {i: one for i, one in enumerate(told) if isinstance(one, Told) and _is_full(one)}
         under = [self._under_a_point(one.asked.search) for one in full.values()]
-        for (i, first), again in zip(full.items(), self._tell(under), strict=True):
+        for (i, first), again in zip(full.items(), self._sender.tell(under), strict=True):
             told[i] = _after(first, again)
+        return told
+
+    def _in_brief(self, asked: Sequence[AnyAsked]) -> list[Told | Failure]:
+        """What became of each, tried once: whoever asks can ask otherwise."""
+        told: list[Told | Failure] = []
+        for start in range(0, len(asked), JOINT_IN_ONE):
+            if told and isinstance(told[-1], Failure):
+                return told + [told[-1] for _ in asked[start:]]
+            told += self._sender.once(asked[start : start + JOINT_IN_ONE])
+        self._ask_what_may_be_read(told)
         return told
 
     def _ask_who_is_there(self, told: list[Told | Failure]) -> None:
@@ -235,7 +218,7 @@ class Searcher:
             present, lack = remotes.without_absent(search.index, known)
             begun = isinstance(search, Search) and search.cursor is not None
             if lack and present and not begun:
-                (again,) = self._tell([self._ask(replace(search, index=present))])
+                (again,) = self._sender.tell([self._ask(replace(search, index=present))])
                 told[i] = replace(again, lack=lack) if isinstance(again, Told) else again
 
     def _ask_what_may_be_read(self, told: list[Told | Failure]) -> None:
@@ -260,41 +243,6 @@ class Searcher:
                 told[i] = Failure(refused[unread[-1]])
             elif unread:
                 told[i] = replace(one, unread=unread)
-
-    def _tell(self, asked: Sequence[AnyAsked | Failure]) -> list[Told | Failure]:
-        sent = [item for item in asked if isinstance(item, Asked)]
-        told = iter(self._told(sent, self._connection.waits()))
-        return [item if isinstance(item, Failure) else next(told) for item in asked]
-
-    def _told(self, asked: Sequence[AnyAsked], waits: Waits) -> list[Told | Failure]:
-        """What became of each; where one may be why nothing is answered, they are asked in halves.
-
-        A body that cannot be parsed is a 400 for all of a request, one that takes too long holds
-        all up. Looking for it ends, since it may be the cluster after all.
-        """
-        return self._apart(asked, self._tried(asked, waits))
-
-    def _tried(self, asked: Sequence[AnyAsked], waits: Waits) -> Tried:
-        try:
-            return self._msearch(asked, waits) if asked else []
-        except StoreError as error:
-            return error
-
-    def _apart(self, asked: Sequence[AnyAsked], tried: Tried) -> list[Told | Failure]:
-        if not isinstance(tried, StoreError):
-            return [Told(item, response) for item, response in zip(asked, tried, strict=True)]
-        halves = _halves(asked) if self._may_look(tried) else ()
-        parts = [(half, self._tried(half, Waits(Patience(budget=0)))) for half in halves]
-        if not parts or all(_says_no_to_all(part) for _, part in parts):
-            return [Failure(tried) for _ in asked]
-        return [one for half, part in parts for one in self._apart(half, part)]
-
-    def _may_look(self, error: StoreError) -> bool:
-        if not isinstance(error, TimedOut) and status_of(error) not in {UNREADABLE, TOO_LARGE}:
-            return False
-        now = time.monotonic()
-        self._looking_until = self._looking_until or now + SEARCH_FOR_ONE
-        return now < self._looking_until
 
     def _asked(self, search: Search | Buckets) -> AnyAsked | Failure:
         """The question as it is sent, where its condition can be translated."""
@@ -342,67 +290,14 @@ class Searcher:
             self._points[search.index] = point
         return self._ask(replace(search, cursor=Cursor(point)))
 
-    def _msearch(self, asked: Sequence[AnyAsked], waits: Waits) -> list[dict[str, Any]]:
-        """A response for each; what was refused for now is asked again, and only that."""
-        responses: dict[int, dict[str, Any]] = {}
-        pending = list(range(len(asked)))
-        while True:
-            lines = [line for i in pending for line in (asked[i].header, asked[i].body)]
-            try:
-                told = self._responses(lines, waits)
-            except StoreError:
-                if not responses:
-                    raise
-                break  # what is there stays
-            for i, response in zip(pending, told, strict=True):
-                if "error" not in response or "error" in responses.get(i, response):
-                    responses[i] = response
-            pending = [i for i in pending if msearch.was_rejected(responses[i])]
-            pause = waits.next() if pending else None
-            if pause is None:
-                break
-            time.sleep(pause)
-        return [responses[i] for i in range(len(asked))]
-
-    def _responses(self, lines: Sequence[Any], waits: Waits | None = None) -> list[dict[str, Any]]:
-        """To a header and a body for each."""
-        client = self._connection.client
-        answer = self._connection.call(
-            lambda: client.msearch(searches=lines), waits, shape=shapes.responses(len(lines) // 2)
-        )
-        return list(answer["responses"])
-
     def _counts(self, asked: Sequence[AnyAsked], fields: Sequence[str]) -> list[dict[str, Any]]:
-        return self._responses([line for item in asked for line in counting.ask(item, fields)])
+        return self._sender.responses(
+            [line for item in asked for line in counting.ask(item, fields)]
+        )
 
 
 def _numbered(questions: Sequence[Question], kind: Any) -> Iterator[tuple[int, Any]]:
     return ((i, question) for i, question in enumerate(questions) if isinstance(question, kind))
-
-
-def _read(asked: AnyAsked, response: Mapping[str, Any]) -> Page:
-    match asked.search:
-        case Buckets():
-            return bucketing.read(asked, response)
-        case Earlier():
-            return earlier.read(asked, response)
-        case _:
-            return msearch.read(asked, response)
-
-
-def _says_no_to_all(tried: Tried) -> bool:
-    """Whether it is a refusal that is not Elasticsearch's own, which tells of what it was asked."""
-    return isinstance(tried, StoreError) and status_of(tried) == UNREADABLE and not kinds_of(tried)
-
-
-def _halves(asked: Sequence[AnyAsked]) -> tuple[Sequence[AnyAsked], ...]:
-    """Two parts of about the same size, or none: the searches of one rule stay together."""
-    rules = [item.search.rule_id for item in asked]
-    edges = [i for i in range(1, len(rules)) if rules[i] != rules[i - 1]]
-    if not edges:
-        return ()
-    middle = min(edges, key=lambda edge: abs(edge - len(rules) / 2))
-    return asked[:middle], asked[middle:]
 
 
 def _is_full(told: Told) -> bool:

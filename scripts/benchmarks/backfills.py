@@ -20,8 +20,9 @@ from detector.run import backfill
 from detector.run.backfill import WORKERS, Manner
 from detector.settings import Settings
 from detector.store.elastic import ElasticStore
-from scripts.benchmarks.lab import Lab, overheard
+from scripts.benchmarks.lab import Lab
 from scripts.benchmarks.measured import Measured, interleaved, seconds
+from tests.node.listening import Listening
 
 REACH = 1.5
 MEMORY = 250
@@ -68,11 +69,11 @@ def beside_bulk(lab: Lab, rules: Sequence[Rule], expected: int) -> tuple[tuple[f
             )
             created.append(report.alerts_created)
 
-        with overheard(store.client) as heard:
+        with Listening(store.client) as heard:
             taken = seconds(work)
         if created.pop() != expected:
             raise RuntimeError(f"{expected:,} alerts were to be made")
-        sent[:] = heard
+        sent[:] = heard.sent
         if not documents:
             documents.extend(_alerts(store))
             gc.freeze()  # what is held for the floor is no work for the engine's collector

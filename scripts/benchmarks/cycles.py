@@ -10,8 +10,9 @@ from detector.model import Rule
 from detector.run import cycle
 from detector.run.cycle import Terms
 from detector.store.elastic import ElasticStore
-from scripts.benchmarks.lab import STEP, Lab, overheard
+from scripts.benchmarks.lab import STEP, Lab
 from scripts.benchmarks.measured import Measured, interleaved, seconds
+from tests.node.listening import Listening
 
 REACH = 1.3
 INTERVAL = timedelta(minutes=5).total_seconds()
@@ -43,19 +44,20 @@ def measure(lab: Lab) -> Iterator[Measured]:
 
 
 def beside_bare_searches(lab: Lab, count: int) -> tuple[tuple[float, ...], ...]:
-    """Cycles one after the other, five minutes apart, each followed by its own searches alone.
+    """Cycles one after the other, five minutes apart, each followed by a search for each rule.
 
-    Before both, another engine asks the same: neither is the first for whom the node caches.
+    These are what another engine, which asks for each rule by itself, asks before both: neither is
+    the first for whom the node caches.
     """
     store, terms = lab.space()
-    before, _ = lab.space()
+    before, _ = lab.space(rules_per_search=1)
     rules = lab.rules(count, "absent{}")
     sent: list[Sequence[Any]] = []
 
     def engine(number: int) -> float:
-        with overheard(before.client) as heard:
+        with Listening(before.client) as heard:
             cycle_at(lab, before, terms, rules, number)()
-        sent[:] = heard
+        sent[:] = heard.sent
         return seconds(cycle_at(lab, store, terms, rules, number))
 
     def bare(_: int) -> float:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-from elasticsearch import Elasticsearch
 
 from detector import alerts, rulefile
 from detector.alerts import placement
@@ -77,9 +74,9 @@ class Lab:
     folder: Path
     spaces: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
 
-    def space(self) -> tuple[ElasticStore, Terms]:
-        """An engine that has never run here, set up, with the packaged settings."""
-        configured = Settings(space=f"bench{next(self.spaces)}")
+    def space(self, **changes: Any) -> tuple[ElasticStore, Terms]:
+        """An engine that has never run here, set up, with the packaged settings but for some."""
+        configured = Settings(space=f"bench{next(self.spaces)}", **changes)
         store = wiring.connect(self.url, configured, embedded=True)
         shadow = placement.shadow(configured.space)
         installation.install(
@@ -212,20 +209,3 @@ def _event(rng: random.Random, name: str, when: datetime) -> dict[str, Any]:
         },
         "user": {"id": str(pod % 3)},
     }
-
-
-@contextmanager
-def overheard(client: Elasticsearch) -> Iterator[list[Sequence[Any]]]:
-    """The lines of every `_msearch` that is sent meanwhile."""
-    sent: list[Sequence[Any]] = []
-    original = client.msearch
-
-    def listening(*, searches: Sequence[Any], **others: Any) -> Any:
-        sent.append(searches)
-        return original(searches=searches, **others)
-
-    client.msearch = listening  # type: ignore[method-assign, assignment]
-    try:
-        yield sent
-    finally:
-        del client.msearch

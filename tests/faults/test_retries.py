@@ -37,6 +37,7 @@ def through(between: Proxy, budget: float, per_request: int = 200) -> ElasticSto
         "default",
         patience=Patience(0.01, 0.1, budget),
         searches_per_request=per_request,
+        rules_per_search=1,
     )
 
 
