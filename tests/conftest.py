@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from detector.node import jars
 from tests.clearing import clear
 
 os.environ["NODE_PYTHON"] = sys.executable  # read by the executable below
+
+gc.set_threshold(50_000, 20, 20)  # tests and their rules are many objects, and all of them stay
 
 settings.register_profile("busy", deadline=None)  # how fast the machine is, is no property
 settings.load_profile("busy")

@@ -12,7 +12,7 @@ import pytest
 
 from detector import packaged, rulefile
 from detector.model import Rule
-from detector.rulefile import Loaded, cache, cachefile
+from detector.rulefile import Loaded, cache, cachefile, rules
 from detector.rulefile.tuning import Tuning
 from tests.language import shared
 
@@ -96,13 +96,13 @@ def only(kept: Path) -> Path:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are read anew from now on."""
     read: list[Path] = []
-    original = rulefile._read
+    original = rules.read
 
     def counting(source: cache.Source, *others: Any) -> cache.Reading:
         read.append(source.path)
         return original(source, *others)
 
-    monkeypatch.setattr(rulefile, "_read", counting)
+    monkeypatch.setattr(rules, "read", counting)
     return read
 
 
@@ -240,6 +240,7 @@ def test_without_a_place_rules_are_read_all_the_same(
         assert content(rulefile.load([folder], cached=True)) == fresh
 
 
+@pytest.mark.slow
 def test_few_files_are_not_kept_and_old_caches_go(kept: Path, folder: Path, tmp_path: Path) -> None:
     rulefile.load([packaged.find("rules")], cached=True)
     assert not kept.exists()

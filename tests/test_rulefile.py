@@ -410,6 +410,7 @@ def test_broken_file_never_stops_the_others(
     }
 
 
+@pytest.mark.slow
 def test_aliases_that_multiply_end_in_an_error(tmp_path: Path) -> None:
     levels = [
         f"{name}: &{name} [{','.join(['*' + of] * 10)}]"
@@ -555,6 +556,7 @@ def test_rules_are_looked_up_as_option_configuration_folder_package(
     assert rulefile.find([], []) == [Path("rules")]
 
 
+@pytest.mark.slow
 def test_every_rule_of_the_corpus_loads_and_can_run() -> None:
     if not CORPUS.is_dir():
         pytest.skip("the corpus of real rules is not here: ../shared/corpus")

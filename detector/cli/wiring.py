@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 SHORT, LONG = 5.0, 30.0
 """Seconds for which a person waits for a cluster that is away, and a daemon or a backfill does."""
 
-COLLECTED_AFTER = 50_000
-"""New objects between two looks of the garbage collector: a search of 200 rules makes that many."""
-
 OF_A_REQUEST = 2 / 3
 """What part of a request's time a search has: it ends before the request does, with what it has."""
 
@@ -87,7 +84,6 @@ def usable(loaded: Loaded, named: Sequence[str] = (), *, quiet: bool = False) ->
 def keep() -> None:
     """Leave what is there by now, the rules above all, out of garbage collection: it stays."""
     gc.freeze()
-    gc.set_threshold(COLLECTED_AFTER, 20, 20)
 
 
 def choose(rules: Sequence[Rule], named: Sequence[str]) -> list[Rule]:
@@ -161,10 +157,10 @@ def clock(
     """The cluster's clock, by which windows end; a large difference to the own one is said.
 
     `observer` is told, now and later; by default standard error is.
-    Reads the checkpoints first: a cluster that is away or not set up is an error, while a clock
+    Reads a checkpoint first: a cluster that is away or not set up is an error, while a clock
     that is not told is none.
     """
-    store.checkpoints([rule.rule_id for rule in rules])
+    store.checkpoints([rule.rule_id for rule in rules[:1]])
     if any(rule.shadow and rule.enabled for rule in rules):
         store.refuse_unset_shadow()
     store.clock.tell(observer or clocks.Said())

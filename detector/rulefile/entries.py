@@ -23,7 +23,7 @@ Values: TypeAlias = Callable[[str, str], tuple[str, ...]]
 class Export(BaseModel):
     """Keys of one level of Kibana's export; it has more than count here."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, defer_build=True)
 
 
 class ListNamed(Export):

@@ -55,7 +55,7 @@ RuleType: TypeAlias = Literal[
 class Table(BaseModel):
     """Keys of one level; others are faults that say so."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class Attack(Table):

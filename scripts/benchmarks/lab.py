@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from detector import alerts, rulefile
+from detector import alerts, cli, rulefile
 from detector.alerts import placement
 from detector.cli import wiring
 from detector.model import Rule, Window
@@ -100,6 +100,7 @@ class Lab:
     def rules(self, count: int, names: str) -> list[Rule]:
         """`count` rules, each after a program of its own, read from files as commands do."""
         rules = list(rulefile.load([self.rule_files(count, names)]).rules)
+        cli.collect_seldom()
         wiring.keep()
         return rules
 

@@ -35,7 +35,7 @@ def measure(lab: Lab) -> Iterator[Measured]:
     def cached(number: int) -> float:
         return first_search(lab, rules, space, caches / str(number))
 
-    slow, quick = interleaved(lab.size.rounds, cold, cached, warm=0)
+    slow, quick = interleaved(lab.size.rounds, cold, cached)
     case = f"{lab.size.cycle:,} rules"
     yield Measured("start", f"{case}, cold", slow, reach=COLD)
     yield Measured("start", f"{case}, cached", quick, reach=CACHED)
@@ -130,4 +130,6 @@ def _await_quiet() -> None:
 
 
 def _environment(space: str, cache: Path) -> Mapping[str, str]:
-    return {**os.environ, "DETECTOR_SPACE": space, "XDG_CACHE_HOME": str(cache)}
+    """As people have it: Python keeps what it has compiled."""
+    usual = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return {**usual, "DETECTOR_SPACE": space, "XDG_CACHE_HOME": str(cache)}

@@ -234,6 +234,7 @@ VALUES = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=6))
+@pytest.mark.slow
 def test_any_document_becomes_the_same_alert_each_time_and_stays_as_it_is(
     source: dict[str, Any],
 ) -> None:

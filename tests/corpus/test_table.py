@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from detector import rulefile
 from detector.cli.scan import SCANNED
 from detector.detect import DETECTORS
+from detector.rulefile import rules
 from detector.rulefile.check import LANGUAGES
 from tests.corpus import table
 from tests.language import shared
@@ -27,6 +27,7 @@ WHOLE = {
 }
 
 
+@pytest.mark.slow
 def test_every_rule_of_elastic_loads_and_compiles() -> None:
     corpus = table.read(shared.needed("corpus"))
     assert (corpus.errors, corpus.those("crashed")) == ((), [])
@@ -52,7 +53,7 @@ def test_the_document_names_every_type_and_what_runs() -> None:
         DOCUMENT,
         re.MULTILINE,
     )
-    assert {kind for kind, runs, _ in rows if runs == "yes"} == set(DETECTORS) == rulefile.RUN
+    assert {kind for kind, runs, _ in rows if runs == "yes"} == set(DETECTORS) == rules.RUN
     assert {kind for kind, runs, _ in rows if runs == "no"} == {"saved_query"}
     assert {kind for kind, _, scanned in rows if scanned == "yes"} == SCANNED
 

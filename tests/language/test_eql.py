@@ -165,6 +165,7 @@ held = st.builds(lambda one, text: Holds(Call("==", (one, Literal(text)))), expr
         lambda words: strategies.trees(strategies.leaves(words) | strategies.unpushable)
     )
 )
+@pytest.mark.slow
 def test_what_is_rendered_is_read_back(node: Node) -> None:
     assert eql.parse(eql.render(node)) == node
 

@@ -176,6 +176,7 @@ def test_every_character_is_in_a_token_or_blank_or_said_to_be_wrong(parts: list[
         ends = one.end
 
 
+@pytest.mark.slow
 def test_every_query_of_the_corpus_is_known_by_what_its_rows_are() -> None:
     rules = [rule for rule in rulefile.load([shared.needed("corpus")]).rules if rule.type == "esql"]
     queries = [esql.read(rule.query or "") for rule in rules]

@@ -110,6 +110,7 @@ def test_what_is_sent_with_a_known_meaning_is_explained_by_it() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
+@pytest.mark.slow
 def test_an_explanation_agrees_with_evaluate_and_its_decision_settles_it(
     data: st.DataObject,
 ) -> None:

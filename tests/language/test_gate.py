@@ -45,12 +45,14 @@ def check(sources: Sequence[dict[str, Any]], nodes: Sequence[Node], types: Field
 
 @reproducible(15)
 @given(grid=strategies.grids(SIZE, kind="leaves"))
+@pytest.mark.slow
 def test_what_satisfies_a_leaf_passes_its_gate(grid: Grid) -> None:
     check(*grid, strategies.TYPES)
 
 
 @reproducible(15)
 @given(grid=strategies.grids(SIZE, kind="any"))
+@pytest.mark.slow
 def test_what_satisfies_a_tree_passes_its_gate(grid: Grid) -> None:
     check(*grid, strategies.TYPES)
 

@@ -104,6 +104,7 @@ def test_a_pattern_with_too_many_states_is_an_error(pattern: str) -> None:
     assert time.process_time() - began < 5
 
 
+@pytest.mark.slow
 def test_states_that_earlier_values_led_to_are_let_go() -> None:
     """Each value leads to a few states of its own; all of them together are too many."""
     chance = random.Random(1)

@@ -51,12 +51,14 @@ def check(sources: Sequence[dict[str, Any]], nodes: Sequence[Node], types: Field
 
 @reproducible(15)
 @given(grid=strategies.grids(SIZE, kind="leaves"))
+@pytest.mark.slow
 def test_sql_and_residual_together_are_the_meaning_of_each_leaf(grid: Grid) -> None:
     check(*grid, strategies.TYPES)
 
 
 @reproducible(15)
 @given(grid=strategies.grids(SIZE, kind="any"))
+@pytest.mark.slow
 def test_sql_and_residual_together_are_the_meaning_of_trees(grid: Grid) -> None:
     check(*grid, strategies.TYPES)
 

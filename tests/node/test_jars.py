@@ -126,6 +126,7 @@ def repository() -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_download_survives_a_busy_server_and_a_broken_connection(
     repository: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,6 +165,7 @@ def test_a_rule_may_name_where_its_results_are(tmp_path: Path) -> None:
     assert run(store, named).alerts_created == 1
 
 
+@pytest.mark.slow
 def test_every_rule_of_elastic_runs_and_alerts_on_its_record() -> None:
     loaded = rulefile.load([shared.needed("corpus")])
     rules = [one for one in loaded.rules if one.type in {"machine_learning", "threat_match"}]
