@@ -15,6 +15,7 @@ from detector import folders
 from detector.cli import wiring
 from detector.errors import NodeError
 from detector.run import backfill
+from detector.run.backfill import WORKERS, Manner
 from scripts.benchmarks import cycles
 from scripts.benchmarks.lab import Lab
 from scripts.benchmarks.measured import Measured, interleaved, seconds
@@ -57,7 +58,12 @@ def _measure_day(lab: Lab, python: Path) -> Iterator[Measured]:
     def our_day(_: int) -> float:
         fresh, fresh_terms = lab.space()
         chosen = lab.rules(count, "tool{}")
-        taken = seconds(lambda: backfill.run(fresh, chosen, lab.day, fresh_terms, clock=wiring.now))
+        manner = Manner(workers=WORKERS)
+        taken = seconds(
+            lambda: backfill.run(
+                fresh, chosen, lab.day, fresh_terms, clock=wiring.now, manner=manner
+            )
+        )
         lab.forget(fresh)
         return taken
 
