@@ -36,12 +36,14 @@ def ask(
     """
     body: Json = {
         "size": 0,
-        "query": msearch.query(question, compiled.query, exclude_tiers),
+        "query": msearch.named(
+            msearch.query(question, compiled.query, exclude_tiers), question.rule_id
+        ),
         "track_total_hits": not question.by,
         "aggs": _groups(question, size, types) if question.by else _times(question),
     }
     if timeout is not None:
-        body["timeout"] = f"{max(1, int(timeout * 1000))}ms"
+        body["timeout"] = msearch.milliseconds(timeout)
     return Asked(question, msearch.header(question.index), body, None, size)
 
 

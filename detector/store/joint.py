@@ -109,7 +109,7 @@ class Joint:
         first, parts = members[0]
         shared = set(parts).intersection(*(own for _, own in members))
         should = [
-            _named_as(one.rule_id, [part for key, part in own.items() if key not in shared])
+            msearch.named(_all_of([own[key] for key in own if key not in shared]), one.rule_id)
             for one, own in members
         ]
         common = [part for key, part in parts.items() if key in shared]
@@ -130,8 +130,8 @@ class Joint:
         self._apart |= dict.fromkeys(loud or answers, APART)
 
 
-def _named_as(rule_id: str, parts: list[Json]) -> Json:
-    return {"bool": {"filter": parts, "_name": rule_id}}
+def _all_of(parts: list[Json]) -> Json:
+    return {"bool": {"filter": parts}}
 
 
 def _named(told: Told | Failure) -> Collection[str] | None:

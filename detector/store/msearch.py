@@ -75,7 +75,7 @@ def ask(
         wanted |= tree.fields_of(compiled.residual)
     body: Json = {
         "size": size,
-        "query": query(search, compiled.query, exclude_tiers),
+        "query": named(query(search, compiled.query, exclude_tiers), search.rule_id),
         "sort": [{search.time_field: TIME_ORDER}],
         "fields": sorted(wanted),
         "track_total_hits": False,
@@ -231,6 +231,12 @@ def query(search: Search | Buckets | Rows, condition: Json, exclude_tiers: Seque
     if exclude_tiers:
         unwanted.append({"terms": {"_tier": list(exclude_tiers)}})
     return {"bool": {"filter": filters} | ({"must_not": unwanted} if unwanted else {})}
+
+
+def named(query: Json, rule_id: str) -> Json:
+    """The query with its rule's id, so that slow logs and `_tasks` tell whose it is."""
+    (kind,) = query
+    return {kind: query[kind] | {"_name": rule_id}}
 
 
 def _inside(search: Search | Buckets | Rows) -> Json:
