@@ -24,10 +24,12 @@ def measure(lab: Lab) -> Iterator[Measured]:
     """Each number of rules; the one in the middle has a reach of its own."""
     medians: list[tuple[int, tuple[float, ...]]] = []
     for count in lab.size.rules:
-        engine, bare = beside_bare_searches(lab, count)
+        engine, searches, bare = beside_bare_searches(lab, count)
         reach = REACH if count == lab.size.cycle else None
-        against = "the same bodies as bare _msearch"
-        yield Measured("cycle", f"{count:,} rules", engine, bare, reach=reach, against=against)
+        against = "a search for each rule, as bare _msearch"
+        case = f"{count:,} rules"
+        yield Measured("cycle", case, engine, bare, reach=reach, against=against)
+        yield Measured("searches", case, searches, bare, against=against)
         medians.append((count, engine))
     (few, first), (many, last) = medians[0], medians[-1]
     yield Measured(
@@ -44,30 +46,35 @@ def measure(lab: Lab) -> Iterator[Measured]:
 
 
 def beside_bare_searches(lab: Lab, count: int) -> tuple[tuple[float, ...], ...]:
-    """Cycles one after the other, five minutes apart, each followed by a search for each rule.
+    """Cycles one after the other, five minutes apart, then what they asked, then a search a rule.
 
-    These are what another engine, which asks for each rule by itself, asks before both: neither is
-    the first for whom the node caches.
+    The last is what another engine, which asks for each rule by itself, asks before all of them:
+    none is the first for whom the node caches.
     """
     store, terms = lab.space()
     before, _ = lab.space(rules_per_search=1)
     rules = lab.rules(count, "absent{}")
-    sent: list[Sequence[Any]] = []
+    asked: dict[str, list[Sequence[Any]]] = {}
 
     def engine(number: int) -> float:
         with Listening(before.client) as heard:
             cycle_at(lab, before, terms, rules, number)()
-        sent[:] = heard.sent
-        return seconds(cycle_at(lab, store, terms, rules, number))
+        asked["bare"] = heard.sent
+        with Listening(store.client) as heard:
+            taken = seconds(cycle_at(lab, store, terms, rules, number))
+        asked["joint"] = heard.sent
+        return taken
 
-    def bare(_: int) -> float:
+    def again(which: str) -> float:
         def ask() -> None:
-            for lines in sent:
+            for lines in asked[which]:
                 store.client.msearch(searches=lines)
 
         return seconds(ask)
 
-    samples = interleaved(lab.size.rounds, engine, bare)
+    samples = interleaved(
+        lab.size.rounds, engine, lambda _: again("joint"), lambda _: again("bare")
+    )
     for one in (store, before):
         lab.forget(one)
     return samples

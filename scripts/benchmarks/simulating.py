@@ -62,7 +62,7 @@ class Outcome:
 
 
 def fitted(cycles: Sequence[tuple[int, float, float]]) -> Costs:
-    """By the smallest and the largest of cycles: rules, seconds, and seconds of bare searches."""
+    """By the smallest and the largest of cycles: rules, seconds, and seconds of their searches."""
     (few, first, _), (many, last, bare) = min(cycles), max(cycles)
     each = (last - first) / (many - few)
     cluster = min(each, bare / many)
@@ -70,11 +70,13 @@ def fitted(cycles: Sequence[tuple[int, float, float]]) -> Costs:
 
 
 def read(results: Mapping[str, Any]) -> list[tuple[int, float, float]]:
-    """The cycles in `results.json`, by their number of rules."""
-    found = [one for one in results["results"] if one["scenario"] == "cycle"]
+    """The cycles in `results.json` and what their searches took, by their number of rules."""
+    taken: dict[str, dict[str, float]] = {"cycle": {}, "searches": {}}
+    for one in results["results"]:
+        taken.get(one["scenario"], {})[one["case"]] = one["median"]
     return sorted(
-        (int(one["case"].split()[0].replace(",", "")), one["median"], one["floor_median"])
-        for one in found
+        (int(case.split()[0].replace(",", "")), whole, taken["searches"][case])
+        for case, whole in taken["cycle"].items()
     )
 
 
