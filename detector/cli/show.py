@@ -33,7 +33,7 @@ COLOURS = {
     "updated": "yellow",
 }
 ROOMY = 150
-"""Columns an alert needs to stand on one line and still be read."""
+"""Columns an alert or a rule needs to stand on one line and still be read."""
 
 ENDS = "\n\r\t\x0b\x0c\x85\u2028\u2029"
 """Characters that end a line or a cell: a space stands for each."""
@@ -91,21 +91,48 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     listed = [list(row) for row in rows]
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for position, name in enumerate(columns):
-        numbers = bool(listed) and all(isinstance(row[position], int) for row in listed)
+        numbers = bool(listed) and all(isinstance(row[position], int | float) for row in listed)
         last = position == len(columns) - 1
         made.add_column(
             name, justify="right" if numbers else "left", overflow="fold", no_wrap=not last
         )
     for row in listed:
-        made.add_row(
-            *(
-                cell
-                if isinstance(cell, Text)
-                else styled(f"{cell:,}" if isinstance(cell, int) else cell)
-                for cell in row
-            )
-        )
+        made.add_row(*map(_cell, row))
     return made
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, Text):
+        return value
+    return styled(f"{value:,}" if isinstance(value, int | float) else value)
+
+
+def listed(columns: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> RenderableType:
+    """A line a row where `width` columns have room for it, else two.
+
+    Of two, the first has the first cell and the last, which names what the row is about; the second
+    the others that are not empty or nothing, each after its column's name.
+    """
+    if width >= ROOMY:
+        return table(columns, rows)
+    firsts = [_cell(row[0]) for row in rows]
+    widest = max((first.cell_len for first in firsts), default=0) + 2
+    return Group(
+        *(
+            _pair(first, zip(columns[1:], row[1:-1], strict=False), row[-1], widest)
+            for first, row in zip(firsts, rows, strict=True)
+        )
+    )
+
+
+def _pair(
+    first: Text, about: Iterable[tuple[str, object]], last: object, indent: int
+) -> RenderableType:
+    head = Text.assemble(first)
+    head.pad_right(indent - head.cell_len)
+    head.append(clean(last), "bold")
+    below = "  ".join(f"{name} {_cell(cell).plain}" for name, cell in about if cell)
+    return Group(head, Padding(Text(below, "dim"), (0, 0, 0, indent)))
 
 
 def say(text: str, style: str | None = None) -> None:

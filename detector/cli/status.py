@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.text import Text
 
-from detector.cli import able, daemons, health, options, reports, show, wiring
+from detector.cli import able, costs, daemons, health, options, reports, show, wiring
 from detector.cli.health import Known, State
 from detector.errors import StoreError
 from detector.model import Rule
@@ -48,13 +45,23 @@ OF_RUN = (
     "rule_hash",
     "rule_commit",
 )
-WIDEST = max(map(len, COLOURS)) + 2
 FEW = 3
 """Rules that are named where many share a warning."""
+
+Top: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--top",
+        metavar="N",
+        min=1,
+        help="Instead, the N rules whose runs took longest in the last 24 hours.",
+    ),
+]
 
 
 def status(
     ctx: typer.Context,
+    top: Top = None,
     config: options.Config = None,
     rules: options.Rules = None,
     url: options.Url = None,
@@ -65,7 +72,8 @@ def status(
     Shows as well what it has to watch: the newest document of its sources, how late documents come,
     required fields that are not there. Exit code 1 when a rule is late or failing or its file is
     broken, so that it serves as a health check. A rule is late when more than two of its intervals
-    lie behind the last moment it has covered, or when it never ran and no daemon runs.
+    lie behind the last moment it has covered, or when it never ran and no daemon runs. With `--top`
+    rules are ranked by what they cost, and the exit code is 0.
     """
     common = options.common(ctx, config, rules, url, json=json)
     configured = wiring.read_settings(common)
@@ -73,6 +81,9 @@ def status(
     broken = sum(problem.level == "error" for problem in loaded.problems)
     chosen = cycle.runnable(wiring.usable(loaded, quiet=True))
     with wiring.store(common, configured) as store:
+        if top:
+            costs.rank(store, wiring.clock(store, chosen)(), top, json=common.json)
+            return
         chosen = cycle.runnable(able.there(store, chosen))
         known, blind = _read(store, chosen, configured)
         leases = daemons.read(store)
@@ -84,7 +95,7 @@ def status(
         show.document(document | {"broken": broken, "leases": daemons.document(leases)})
     else:
         rows = [_row(state, known.now) for state in states]
-        show.out().print(_shown(rows, show.out().width))
+        show.out().print(show.listed(COLUMNS, rows, show.out().width))
         for line in daemons.lines(leases):
             show.say(show.clean(line))
         _say(states, counts, blind, broken)
@@ -143,24 +154,6 @@ def _say(
     show.say(
         text, "bold red" if bad or broken else "yellow" if counts["silent"] or blind else "green"
     )
-
-
-def _shown(rows: Sequence[Sequence[object]], width: int) -> RenderableType:
-    """A line a rule where `width` columns have room for it, else two."""
-    if width >= show.ROOMY:
-        return show.table(COLUMNS, rows)
-    return Group(*(_card(*row) for row in rows))
-
-
-def _card(health_: object, *cells: object) -> RenderableType:
-    """One rule where there is no room for a table; what is empty or nothing is left out."""
-    *about, rule = cells
-    named = zip(COLUMNS[1:-1], about, strict=True)
-    below = "  ".join(f"{name} {show.clean(cell)}" for name, cell in named if cell)
-    head = Text.assemble(health_ if isinstance(health_, Text) else str(health_))
-    head.pad_right(WIDEST - head.cell_len)
-    head.append(show.clean(rule), "bold")
-    return Group(head, Padding(Text(below, "dim"), (0, 0, 0, WIDEST)))
 
 
 def _row(state: State, now: datetime) -> tuple[object, ...]:

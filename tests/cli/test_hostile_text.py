@@ -141,7 +141,7 @@ def test_what_an_event_says_is_shown_without_acting(
         event |= {"host": {"name": HOSTILE}, "container": {"id": HOSTILE}, "message": HOSTILE}
         event["user"] = {"name": HOSTILE}
     scratch.fill(ElasticStore(es, "default"), stored(events, INDEX))
-    for command in ("once", "alerts list", "backfill --from now-1h", "status"):
+    for command in ("once", "alerts list", "backfill --from now-1h", "status", "status --top 9"):
         assert harmless(said([*command.split(), *common]))
         assert harmless(said([*command.split(), "--json", *common]))
     (alert,) = es.search(index="alerts-detector-default", size=1)["hits"]["hits"]
