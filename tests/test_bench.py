@@ -7,7 +7,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from scripts.benchmarks import lab, report
+from scripts.benchmarks import corpus, lab, report
+from scripts.benchmarks.lab import Lab
 from scripts.benchmarks.measured import Measured, interleaved
 
 RATIO = Measured("cycle", "2 rules", (3.0, 2.0, 10.0), (1.0, 2.0, 4.0), reach=1.5)
@@ -66,3 +67,35 @@ def test_events_are_the_same_for_the_same_day() -> None:
     assert len({event["event"]["id"] for event in events}) == 3 + 2 * 2 + 4
     times = [datetime.fromisoformat(event["@timestamp"]) for event in events]
     assert end - timedelta(days=1) <= min(times) < max(times) < end
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Lab:
+    """Without a node, for scenarios that need none."""
+    return Lab("", lab.Size(0, 0, 0, 0, 1, (1,), 50), datetime(2026, 3, 1, tzinfo=UTC), tmp_path)
+
+
+def test_a_corpus_is_scanned_whole_and_by_a_hundred_files(
+    empty: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "FOLDER", empty.rule_files(120, "absent{}"))
+    found = {one.case: one for one in corpus.measure(empty)}
+    assert list(found) == [
+        "50 events, 100 rules",
+        "50 events, 100 rules: memory",
+        "50 events, 120 rules",
+        "50 events, 120 rules: memory",
+        "time per rule, 120 beside 100",
+    ]
+    few, memory, whole, _, growth = found.values()
+    assert memory.unit == "MB"
+    assert 20 < memory.figure < corpus.MEMORY
+    assert growth.figure == pytest.approx(whole.figure / few.figure / 1.2)
+
+
+def test_without_a_corpus_that_is_said_and_nothing_measured(
+    empty: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(corpus, "FOLDER", empty.folder / "none")
+    assert list(corpus.measure(empty)) == []
+    assert "no ../shared/corpus" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from pathlib import Path
 from detector.errors import DetectorError
 from detector.node import embedded, jvm
 from detector.node.embedded import Launch
-from scripts.benchmarks import backfills, cycles, lab, peers, report, scan, starting
+from scripts.benchmarks import backfills, corpus, cycles, lab, peers, report, scan, starting
 from scripts.benchmarks.lab import Lab
 from scripts.benchmarks.measured import SLACK, Measured
 
@@ -30,9 +30,10 @@ SCENARIOS: Mapping[str, Callable[[Lab], Iterator[Measured]]] = {
     "start": starting.measure,
     "idle": starting.measure_idle,
     "scan": scan.measure,
+    "corpus": corpus.measure,
 }
 
-IN_SHORT = ("cycle", "backfill", "flood", "start")
+IN_SHORT = ("cycle", "backfill", "flood", "start", "scan")
 """Those with ratios: what `--quick` can compare."""
 
 

@@ -23,6 +23,7 @@ from detector.settings import Settings
 from detector.store.elastic import ElasticStore
 from scripts.benchmarks.lab import Lab
 from scripts.benchmarks.measured import Measured, interleaved, seconds
+from scripts.benchmarks.memory import peak
 from tests.node.listening import Listening
 
 REACH = 1.5
@@ -152,14 +153,7 @@ def _alone(url: str, space: str, rules: str, start: str, end: str) -> dict[str, 
     loaded = rulefile.load([Path(rules)]).rules
     terms, manner = wiring.terms(configured), Manner(workers=WORKERS)
     backfill.run(store, loaded, window, terms, clock=wiring.now, manner=manner)
-    return {"megabytes": _peak()}
-
-
-def _peak() -> float:
-    """Of this program alone: `ru_maxrss` holds that of the process which started it as well."""
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
+    return {"megabytes": peak()}
 
 
 if __name__ == "__main__":
