@@ -431,7 +431,7 @@ def _create(store: Store, fresh: dict[Run, list[Alert]]) -> None:
         run.created += created
         run.existing += sum(alert.id in written.existing for alert in built)
         run.budget.spend(created + sum(alert.id in written.refused for alert in built))
-        run.write_ms += took if built else 0
+        run.write_ms += took * len(built) // len(together)
         run.wrote |= bool(built)
         for alert in built:
             if reason := written.held.get(alert.id):

@@ -63,7 +63,7 @@ class Joint:
                 unsure.append(group)
                 continue
             quiet = [i for i in group if searches[i].rule_id not in named]
-            answers |= dict.fromkeys(quiet, _nothing(told, len(group)))
+            answers |= zip(quiet, _nothing(told, len(group)), strict=False)
         answers |= each({i: one for i, one in searches.items() if i not in answers})
         for group in unsure:
             self._remember({searches[i].rule_id: answers[i] for i in group})
@@ -144,10 +144,15 @@ def _named(told: Told | Failure) -> Collection[str] | None:
     return {name for hit in hits for name in hit.get("matched_queries", ())}
 
 
-def _nothing(told: Told, among: int) -> Answer:
-    """What is answered to a rule without a match: its part of the time, and what is to be said."""
-    empty = told.response | {"hits": {"hits": []}, "took": told.response.get("took", 0) // among}
-    return replace(told, response=empty).answer()
+def _nothing(told: Told, among: int) -> Iterator[Answer]:
+    """What is answered to rules without a match: each its part of the time, and what is to be said.
+
+    The parts are whole milliseconds that add up.
+    """
+    least, over = divmod(told.response.get("took", 0), among)
+    empty = told.response | {"hits": {"hits": []}}
+    more, less = (replace(told, response=empty | {"took": least + n}).answer() for n in (1, 0))
+    return (more if n < over else less for n in range(among))
 
 
 def _is_quiet(answer: Answer) -> bool:
