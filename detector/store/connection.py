@@ -197,6 +197,14 @@ class Connection:
                     raise
             time.sleep(pause)
 
+    def attempt(self, request: Callable[[], T], *, shape: Shape | None = None) -> T:
+        """The answer to what can be asked otherwise: one time, and not while the cluster is away.
+
+        That there is none says nothing of the cluster. Raises `StoreError`.
+        """
+        self._await_turn()
+        return self.once(request, shape)
+
     def once(self, request: Callable[[], T], shape: Shape | None = None) -> T:
         """The answer to `request`, asked one time. Raises `StoreError`."""
         try:

@@ -98,14 +98,7 @@ class Searcher:
         self.translations.learn(questions.values())
         in_pages = {i: one for i, one in questions.items() if self._in_pages(one)}
         at_once = {i: one for i, one in questions.items() if i not in in_pages}
-        plain = {i: one for i, one in at_once.items() if isinstance(one, Search)}
-        answers = self._joint.answers(
-            plain,
-            self._in_brief,
-            lambda loud: self._at_once(
-                {i: one for i, one in at_once.items() if i in loud or i not in plain}
-            ),
-        )
+        answers = self._joint.answers(at_once, self._in_brief, self._at_once)
         for i, question in in_pages.items():
             answers[i] = paging.whole(question, self._of_one)
         return answers
@@ -195,9 +188,9 @@ class Searcher:
         """What became of each, tried once: whoever asks can ask otherwise."""
         told: list[Told | Failure] = []
         for start in range(0, len(asked), JOINT_IN_ONE):
-            if told and isinstance(told[-1], Failure):
-                return told + [told[-1] for _ in asked[start:]]
-            told += self._sender.once(asked[start : start + JOINT_IN_ONE])
+            part = asked[start : start + JOINT_IN_ONE]
+            lost = told and isinstance(told[-1], Failure)
+            told += [told[-1] for _ in part] if lost else self._sender.once(part)
         self._ask_what_may_be_read(told)
         return told
 

@@ -83,10 +83,15 @@ class Sender:
 
     def once(self, asked: Sequence[AnyAsked]) -> list[Told | Failure]:
         """The same without patience: whoever asks can ask otherwise."""
-        tried = self._tried(asked, Waits(Patience(budget=0)))
-        if isinstance(tried, StoreError):
-            return [Failure(tried) for _ in asked]
-        return [Told(item, response) for item, response in zip(asked, tried, strict=True)]
+        lines, client = _lines(asked), self._connection.client
+        try:
+            answer = self._connection.attempt(
+                lambda: client.msearch(searches=lines), shape=shapes.responses(len(asked))
+            )
+        except StoreError as error:
+            return [Failure(error) for _ in asked]
+        pairs = zip(asked, answer["responses"], strict=True)
+        return [Told(item, response) for item, response in pairs]
 
     def _told(self, asked: Sequence[AnyAsked], waits: Waits) -> list[Told | Failure]:
         """What became of each; where one may be why nothing is answered, they are asked in halves.
@@ -123,9 +128,8 @@ class Sender:
         responses: dict[int, dict[str, Any]] = {}
         pending = list(range(len(asked)))
         while True:
-            lines = [line for i in pending for line in (asked[i].header, asked[i].body)]
             try:
-                told = self.responses(lines, waits)
+                told = self.responses(_lines([asked[i] for i in pending]), waits)
             except StoreError:
                 if not responses:
                     raise
@@ -147,6 +151,10 @@ class Sender:
             lambda: client.msearch(searches=lines), waits, shape=shapes.responses(len(lines) // 2)
         )
         return list(answer["responses"])
+
+
+def _lines(asked: Sequence[AnyAsked]) -> list[Any]:
+    return [line for item in asked for line in (item.header, item.body)]
 
 
 def _read(asked: AnyAsked, response: Mapping[str, Any]) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, cast
@@ -30,14 +31,16 @@ REJECTED = {"type": "es_rejected_execution_exception", "reason": "queue capacity
 TOO_BIG = {"type": "circuit_breaking_exception", "reason": "[parent]", "durability": "PERMANENT"}
 
 
-def through(between: Proxy, budget: float, per_request: int = 200) -> ElasticStore:
+def through(
+    between: Proxy, budget: float, per_request: int = 200, together: int = 1
+) -> ElasticStore:
     client = connection.connect(between.url, request_timeout=5)
     return ElasticStore(
         client,
         "default",
         patience=Patience(0.01, 0.1, budget),
         searches_per_request=per_request,
-        rules_per_search=1,
+        rules_per_search=together,
     )
 
 
@@ -158,9 +161,27 @@ def test_a_search_that_stays_refused_fails_alone_and_for_now(
     assert set(asked[1:]) == (set() if item["error"] is TOO_BIG else {1})
 
 
+@pytest.mark.parametrize("fault", [proxy.drop, proxy.status(503)], ids=["dropped", "503"])
+def test_a_moment_without_a_cluster_is_ridden_out_by_rules_that_are_asked_together(
+    es: Elasticsearch, between: Proxy, fault: Callable[[Request, Answer | None], None]
+) -> None:
+    one_event(es)
+    store = through(between, budget=5, together=64)
+    between.inject(Fault(ANY, fault, times=3))
+    answers = store.search(searches(5))
+    assert [isinstance(a, Page) and len(a.documents) for a in answers] == [1] * 5
+    asked = count_items(between)
+    again = [replace(one, where=tree.Nothing()) for one in searches(5)]
+    assert all(isinstance(answer, Page) for answer in store.search(again))
+    assert asked == [1], "nobody is kept apart for what the cluster did"
+
+
+@pytest.mark.parametrize("together", [1, 64])
 @pytest.mark.usefixtures("es")
-def test_a_thousand_searches_while_a_cluster_is_away_cost_few_requests(between: Proxy) -> None:
-    store = through(between, budget=0.5, per_request=1)
+def test_a_thousand_searches_while_a_cluster_is_away_cost_few_requests(
+    between: Proxy, together: int
+) -> None:
+    store = through(between, budget=0.5, per_request=1, together=together)
     store.call(store.client.info)
     before = len(between.lines)
     between.inject(Fault(ANY, proxy.drop, times=10_000))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detector.language import eql, tree
-from detector.model import Answer, Failure, Search, Window
+from detector.model import Answer, Failure, Page, Search, Window
 from detector.store import joint, scratch
 from detector.store.connection import Patience
 from detector.store.elastic import ElasticStore
@@ -135,20 +135,62 @@ def test_who_was_asked_apart_is_asked_with_others_again(
 ) -> None:
     asked = searches(at(NOISY, 4))
     counts = []
-    for _ in range(joint.APART + 2):
+    for _ in range(joint.ALONE + 2):
         with Listening(es) as heard:
             store.search(asked)
         counts.append(sum(len(lines) // 2 for lines in heard.sent))
         store.release()
-    assert counts == [3 + MOST, *[3 + 1] * joint.APART, 3 + MOST]
+    assert counts == [3 + MOST, *[3 + 1] * joint.ALONE, 3 + MOST]
 
 
 def test_windows_and_indices_are_not_mixed(es: Elasticsearch, store: ElasticStore) -> None:
     other = Window(WINDOW.start - timedelta(minutes=6), WINDOW.start)
-    few = searches([*named("few", "few"), *QUIET[:4]])
+    scratch.fill(
+        store, stored([shell_event(other.start, event_id="before")], "logs-cloud_defend.x")
+    )
+    few = searches([*named("few", "bash", "bash", "few"), *QUIET[:4]])
     asked = [replace(one, window=other) if n % 2 else one for n, one in enumerate(few)]
     asked = [replace(one, index=("logs-none",)) if n == 4 else one for n, one in enumerate(asked)]
+    answers = store.search(asked)
+    assert plain(answers) == plain(joined(es, 1).search(asked))
+    assert [len(one.documents) for one in answers[:4] if isinstance(one, Page)] == [FEW, 1, 0, 0]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_each_of_several_searches_of_one_rule_has_its_own_answer(
+    es: Elasticsearch, store: ElasticStore, order: int
+) -> None:
+    """As the steps of a sequence: of two clauses of one name Elasticsearch knows the last alone."""
+    steps = searches([*named("few"), *QUIET[:2]])[::order]
+    asked = [replace(one, rule_id="sequence") for one in steps]
+    answers = store.search(asked)
+    assert plain(answers) == plain(joined(es, 1).search(asked))
+    assert [one.hits for one in answers if isinstance(one, Page)] == [FEW, 0, 0][::order]
+
+
+def test_a_name_inside_a_rules_own_filter_hides_nobody(
+    es: Elasticsearch, store: ElasticStore
+) -> None:
+    query = '{"term":{"process.name":{"value":"absent","_name":"rule-0"}}}'
+    asked = searches([*named("few"), tree.Sent(query)])
     assert plain(store.search(asked)) == plain(joined(es, 1).search(asked))
+
+
+def test_hits_that_name_nobody_say_nothing(
+    es: Elasticsearch, store: ElasticStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a proxy that lets only some keys through."""
+    asked, original = searches([*named("few"), *QUIET[:3]]), es.msearch
+
+    def without_names(**request: Any) -> Any:
+        answer = original(**request)
+        for response in answer["responses"]:
+            for hit in response["hits"]["hits"]:
+                hit.pop("matched_queries", None)
+        return answer
+
+    monkeypatch.setattr(es, "msearch", without_names)
+    assert [one.hits for one in store.search(asked) if isinstance(one, Page)] == [FEW, 0, 0, 0]
 
 
 def test_each_condition_bears_its_rules_id(es: Elasticsearch, store: ElasticStore) -> None:
@@ -156,17 +198,18 @@ def test_each_condition_bears_its_rules_id(es: Elasticsearch, store: ElasticStor
         store.search(searches(QUIET[:2]))
     ((_, body),) = heard.sent
     (_, any_of) = body["query"]["bool"]["filter"]
-    assert [one["bool"]["_name"] for one in any_of["bool"]["should"]] == ["rule-0", "rule-1"]
+    names = [one["bool"]["_name"] for one in any_of["bool"]["should"]]
+    assert [name.split()[0] for name in names] == ["rule-0", "rule-1"]
 
 
 LEAVES = st.sampled_from(
     [
-        *named("few", "noise", "absent"),
-        'process.args : "-i"',
+        *named("few", "absent"),
+        *(f'event.id == "{n:04}"' for n in (0, 1, 199, 200)),
         'event.id < "0003"',
-        "process.name == null",
-        "length(process.name) > 3",
         'event.id : "00*1"',
+        "process.name == null",
+        'length(process.name) == 3 and process.args : "-i"',
     ]
 )
 
@@ -184,10 +227,14 @@ def conditions() -> st.SearchStrategy[str]:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(conditions(), min_size=2, max_size=12))
+@given(st.lists(st.one_of(LEAVES, conditions()), min_size=2, max_size=12), st.booleans())
 def test_whatever_is_asked_together_is_found(
-    es: Elasticsearch, store: ElasticStore, wheres: list[str]
+    es: Elasticsearch, store: ElasticStore, wheres: list[str], one_rule: bool
 ) -> None:
     asked = searches(wheres)
-    assert plain(store.search(asked)) == plain(joined(es, 1).search(asked))
-    store.release()
+    if one_rule:
+        asked = [replace(one, rule_id="one") for one in asked]
+    fresh = joined(es)
+    assert plain(fresh.search(asked)) == plain(joined(es, 1).search(asked))
+    for used in (store, fresh):
+        used.release()
