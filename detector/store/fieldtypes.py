@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from detector.errors import Forbidden, Rejected, StoreError
 from detector.language.fields import ECS, KINDS, FieldTable, FieldTypes, Kind, Layered, near
 from detector.language.saying import stands_for_several
-from detector.store.connection import Connection, Patience, Waits
+from detector.store.connection import Connection
 
 Patterns: TypeAlias = tuple[str, ...]
 Told: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -126,14 +126,13 @@ class Mappings:
         asked = sorted(names)
         for start in range(0, len(asked), AT_ONCE):
             some = asked[start : start + AT_ONCE]
-            answer = self._connection.call(
+            answer = self._connection.attempt(
                 lambda some=some: self._connection.client.field_caps(  # type: ignore[misc]
                     index=list(patterns),
                     fields=some,
                     ignore_unavailable=True,
                     allow_no_indices=True,
                 ),
-                Waits(Patience(budget=0)),
             )
             told |= answer["fields"]
         return told

@@ -92,7 +92,7 @@ class Line:
     client: Cluster
     now: float = 0.0
 
-    def call(self, request: Any, _: Any) -> Any:
+    def attempt(self, request: Any, _: Any) -> Any:
         return request()
 
 
