@@ -92,7 +92,7 @@ class Line:
     client: Cluster
     now: float = 0.0
 
-    def attempt(self, request: Any, _: Any) -> Any:
+    def attempt(self, request: Any) -> Any:
         return request()
 
 
