@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +46,6 @@ def run(
     files = RuleFiles(
         rulefile.find(common.rules, configured.rules), log, tuning=wiring.tuning(configured)
     )
-    gc.collect()  # what reading has left behind would be kept with the rules
     chosen = wiring.usable(files.loaded)
     with (
         wiring.store(common, configured, patience=wiring.patience(chosen)) as store,

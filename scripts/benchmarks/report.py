@@ -41,7 +41,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
-        "load": os.getloadavg()[0],
+        "load": round(os.getloadavg()[0], 1),
     }
 
 
@@ -62,14 +62,16 @@ def show(measured: Iterable[Measured]) -> None:
     for one in measured:
         table.add_row(one.name, *_cells(one), _verdict(one))
     console = Console()
-    console.print(table, width=console.width if console.is_terminal else OFF_TERMINAL)
+    if not console.is_terminal:
+        console.width = OFF_TERMINAL
+    console.print(table)
 
 
 def _cells(one: Measured) -> tuple[str, str, str, str]:
     floor = _value(median(one.floor), one.unit) if one.floor else "-"
     figure = f"{one.figure:.2f} x" if one.floor else _value(one.figure, one.unit)
     unit = "x" if one.floor else one.unit
-    reach = "-" if one.reach is None else f"{one.reach:g} {unit}"
+    reach = "-" if one.reach is None else _value(one.reach, unit)
     return _value(median(one.samples), one.unit), floor, figure, reach
 
 
