@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -13,13 +12,13 @@ from elasticsearch import Elasticsearch
 from hypothesis import settings
 from pytest_elasticsearch import factories
 
-from detector import folders
+from detector import cli, folders
 from detector.node import jars
 from tests.clearing import clear
 
 os.environ["NODE_PYTHON"] = sys.executable  # read by the executable below
 
-gc.set_threshold(50_000, 20, 20)  # tests and their rules are many objects, and all of them stay
+cli.collect_seldom()  # as for rules: tests are many objects, and all of them stay
 
 settings.register_profile("busy", deadline=None)  # how fast the machine is, is no property
 settings.load_profile("busy")

@@ -12,7 +12,7 @@ import typer
 from detector.cli import able, costs, daemons, health, options, reports, show, wiring
 from detector.cli.health import Known, State
 from detector.errors import StoreError
-from detector.model import Rule
+from detector.model import Leases, Rule
 from detector.run import cycle
 from detector.settings import Settings
 from detector.store import gaps, history, sources
@@ -94,13 +94,17 @@ def status(
         document = _document(known.now, states, counts, blind)
         show.document(document | {"broken": broken, "leases": daemons.document(leases)})
     else:
-        rows = [_row(state, known.now) for state in states]
-        show.out().print(show.listed(COLUMNS, rows, show.out().width))
-        for line in daemons.lines(leases):
-            show.say(show.clean(line))
+        _show(states, known.now, leases)
         _say(states, counts, blind, broken)
     if counts["late"] or counts["failing"] or broken:
         raise typer.Exit(1)
+
+
+def _show(states: Sequence[State], now: datetime, leases: Leases) -> None:
+    rows = [_row(state, now) for state in states]
+    show.out().print(show.listed(COLUMNS, rows, show.out().width))
+    for line in daemons.lines(leases):
+        show.say(show.clean(line))
 
 
 def _read(

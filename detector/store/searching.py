@@ -25,10 +25,7 @@ from detector.model import (
     Survey,
 )
 from detector.store import bucketing, counting, earlier, msearch, paging, remotes, shapes
-from detector.store.connection import (
-    Connection,
-    reason_of,
-)
+from detector.store.connection import Connection, reason_of
 from detector.store.joint import Joint
 from detector.store.msearch import Lack
 from detector.store.permission import Permission

@@ -86,15 +86,7 @@ def beside_bulk(lab: Lab, rules: Sequence[Rule], expected: int) -> tuple[tuple[f
 
     def floor(_: int) -> float:
         store, _terms = lab.space()
-        index = f"{store.names.alerts}-2026.01"
-
-        def work() -> None:
-            for lines in sent:
-                _ask(store, lines)
-            helpers.bulk(store.client, _actions(index, documents, expected))
-            store.client.indices.refresh(index=index)
-
-        taken = seconds(work)
+        taken = seconds(lambda: _bare(store, sent, documents, expected))
         lab.forget(store)
         return taken
 
@@ -102,6 +94,16 @@ def beside_bulk(lab: Lab, rules: Sequence[Rule], expected: int) -> tuple[tuple[f
     if expected > MANY:
         return interleaved(SEVERAL, engine, floor, warm=0)
     return interleaved(lab.size.rounds, engine, floor)
+
+
+def _bare(
+    store: ElasticStore, sent: Sequence[Any], documents: Sequence[dict[str, Any]], count: int
+) -> None:
+    index = f"{store.names.alerts}-2026.01"
+    for lines in sent:
+        _ask(store, lines)
+    helpers.bulk(store.client, _actions(index, documents, count))
+    store.client.indices.refresh(index=index)
 
 
 def _ask(store: ElasticStore, lines: Sequence[Any]) -> None:

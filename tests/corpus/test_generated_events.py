@@ -48,9 +48,11 @@ def rules() -> dict[str, Rule]:
     """
     loaded = rulefile.load([shared.needed("corpus")])
     assert [one for one in loaded.problems if one.level == "error"] == []
-    both = (rule for rule in loaded.rules if rule.type != "esql")
-    usable = (rule for rule in both if rule.unsupported is None)
-    return {rule.rule_id: replace(rule, enabled=True) for rule in usable}
+    return {
+        rule.rule_id: replace(rule, enabled=True)
+        for rule in loaded.rules
+        if rule.type != "esql" and rule.unsupported is None
+    }
 
 
 def branches() -> list[dict[str, Any]]:

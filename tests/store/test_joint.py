@@ -76,9 +76,9 @@ def store(es: Elasticsearch) -> ElasticStore:
     return store
 
 
-def joined(es: Elasticsearch, most: int = MOST, **options: Any) -> ElasticStore:
+def joined(es: Elasticsearch, most: int = MOST) -> ElasticStore:
     patience = Patience(0.01, 0.01, 0.05)
-    return ElasticStore(es, "default", rules_per_search=most, patience=patience, **options)
+    return ElasticStore(es, "default", rules_per_search=most, patience=patience)
 
 
 def plain(answers: Sequence[Answer]) -> list[Any]:
@@ -226,15 +226,15 @@ def conditions() -> st.SearchStrategy[str]:
     )
 
 
+@pytest.mark.usefixtures("store")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(LEAVES, conditions()), min_size=2, max_size=12), st.booleans())
 def test_whatever_is_asked_together_is_found(
-    es: Elasticsearch, store: ElasticStore, wheres: list[str], one_rule: bool
+    es: Elasticsearch, wheres: list[str], one_rule: bool
 ) -> None:
     asked = searches(wheres)
     if one_rule:
         asked = [replace(one, rule_id="one") for one in asked]
     fresh = joined(es)
     assert plain(fresh.search(asked)) == plain(joined(es, 1).search(asked))
-    for used in (store, fresh):
-        used.release()
+    fresh.release()
